@@ -1,0 +1,3 @@
+//! Not built yet.
+pub struct MemoryBlobs;
+pub struct MemoryOutput;

@@ -1,0 +1,17 @@
+//! Bytes that outlive runners: the ports, their laws, and their implementations.
+//!
+//! Blobs are content-addressed: packed folders, artifacts and their lists. Output is what attempts printed, by offset.
+
+mod blob_store;
+#[cfg(feature = "local")]
+mod folder;
+#[cfg(any(test, feature = "testkit"))]
+pub mod laws;
+mod manifest;
+mod memory;
+
+pub use blob_store::{BlobError, BlobStore, OutputStore};
+#[cfg(feature = "local")]
+pub use folder::{BlobFolder, OutputFolder};
+pub use manifest::{Manifest, ManifestEntry};
+pub use memory::{MemoryBlobs, MemoryOutput};

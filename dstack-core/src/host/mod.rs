@@ -1,0 +1,13 @@
+//! How work gets onto a runner and its results come home: the port, its laws, and its implementations.
+
+mod fake;
+#[cfg(any(test, feature = "testkit"))]
+pub mod laws;
+#[cfg(feature = "local")]
+pub mod process;
+mod runner_host;
+
+pub use fake::FakeHost;
+#[cfg(feature = "local")]
+pub use process::ProcessHost;
+pub use runner_host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};

@@ -1,0 +1,13 @@
+//! Runners on demand in your own cloud: an event-sourced scheduler and controller to embed.
+
+pub mod blob;
+pub mod clock;
+pub mod cloud;
+pub mod host;
+pub mod model;
+#[cfg(feature = "project")]
+pub mod project;
+pub mod secret;
+pub mod store;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;

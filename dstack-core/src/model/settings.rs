@@ -1,0 +1,37 @@
+//! What a user can set for all rules.
+
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+
+/// Settings of autoscaling, with their defaults.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// A runner that no waiting workflow can use is stopped after this long; runners on this machine at once.
+    pub idle_timeout: Span,
+    /// A runner that was launched is stopped if it is not ready after this long.
+    pub boot_timeout: Span,
+    /// A runner whose launch has no answer after this long is given up.
+    pub launch_timeout: Span,
+    /// A workflow that is stopped has this long to end by itself.
+    pub stop_grace: Span,
+    /// So often may a workflow lose its runner before it is given up.
+    pub max_losses: u32,
+    /// The machine image of launches, instead of the provider's own choice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            idle_timeout: Span::from_mins(5),
+            boot_timeout: Span::from_mins(15),
+            launch_timeout: Span::from_mins(5),
+            stop_grace: Span::from_secs(10),
+            max_losses: 5,
+            image: None,
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The append-only log: the port, its laws, and its implementations.
+
+mod event_store;
+#[cfg(any(test, feature = "testkit"))]
+pub mod laws;
+mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+pub use event_store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+pub use memory::MemoryStore;

@@ -1,0 +1,1 @@
+//! Programs that embed dstack; each is an example of its own.
