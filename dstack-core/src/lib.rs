@@ -1,6 +1,7 @@
 //! Runners on demand in your own cloud: an event-sourced scheduler and controller to embed.
 
 pub mod blob;
+mod client;
 pub mod clock;
 pub mod cloud;
 pub mod host;
@@ -11,3 +12,5 @@ pub mod secret;
 pub mod store;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
+
+pub use client::{Client, ClientError};

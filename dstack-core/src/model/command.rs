@@ -108,12 +108,9 @@ pub enum Rejection {
     /// Two workflows of one name.
     #[error("two workflows are named {0}")]
     DuplicateName(Name),
-    /// A dependency that is not in the list, itself, or twice the same.
-    #[error("workflow {0} depends on something that it cannot depend on")]
+    /// A dependency that does not come before it in the list, or twice the same.
+    #[error("workflow {0} may only depend on workflows that come before it in the list, and on each once")]
     BadDependency(Name),
-    /// Workflows that wait for each other.
-    #[error("workflows wait for each other: {0}")]
-    Cycle(String),
     /// The run's id is taken.
     #[error("the run id {0} is taken")]
     RunIdTaken(RunId),

@@ -168,8 +168,6 @@ pub enum ClaimEnd {
     Answered,
     /// Its holder never sent, or the cloud answered that it had done nothing.
     Unsent,
-    /// Its holder does not know what became of its send.
-    Unknown,
     /// Another controller watched it for its ttl and margin.
     Waited,
 }

@@ -1,0 +1,206 @@
+//! Reading the log and asking for things: what every consumer needs, controllers included.
+
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::model::event::LogCreated;
+use crate::model::state::STATE_VERSION;
+use crate::model::{AppendId, Batch, Command, Event, LogId, Record, Rejection, RunId, Seq, State, decide};
+use crate::store::{AppendError, EventStore, Head, Snapshot, StoreError};
+
+/// Records that are read at once.
+const READ_LIMIT: usize = 10_000;
+/// How often a decision is made anew because others were faster, before the caller is told.
+const MAX_CONFLICTS: u32 = 1_000;
+/// Records since the newest snapshot after which another is worth its while.
+const SNAPSHOT_EVERY: u64 = 20_000;
+
+/// Why something that was asked for did not happen.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// It is not allowed, or makes no sense. Nothing has happened.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log cannot be appended to, or whether it was is not known.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// A view of a log that follows it, and the way to append to it.
+pub struct Client {
+    store: Arc<dyn EventStore>,
+    clock: Arc<dyn Clock>,
+    state: State,
+    head: Option<Head>,
+    snapshot: Seq,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Client").field("seq", &self.state.seq()).finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A view of this log that has read nothing yet.
+    pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, clock, state: State::default(), head: None, snapshot: Seq::START }
+    }
+
+    /// The state as of the newest record that was read.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The log.
+    pub const fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    /// Time and entropy.
+    pub const fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Reads to the end of the log; returns where it ends and the time there.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or holds a record that was changed.
+    pub async fn refresh(&mut self) -> Result<Head, StoreError> {
+        self.refresh_with(|_| {}).await
+    }
+
+    /// Reads to the end of the log and shows each new record, after the state has taken it in.
+    ///
+    /// # Errors
+    /// When the log cannot be read, or holds a record that was changed.
+    pub async fn refresh_with(&mut self, mut show: impl FnMut(&Record)) -> Result<Head, StoreError> {
+        let head = self.store.head().await?;
+        if self.state.seq() == Seq::START && head.seq > Seq::START {
+            self.load_snapshot().await?;
+        }
+        while self.state.seq() < head.seq {
+            let records = self.store.read(self.state.seq(), READ_LIMIT).await?;
+            if records.is_empty() {
+                let why = "it cannot be read, though the log goes on beyond it".to_owned();
+                return Err(StoreError::Corrupt { seq: self.state.seq().next(), why });
+            }
+            for record in &records {
+                self.state.apply(record);
+                show(record);
+            }
+        }
+        self.head = Some(head);
+        Ok(head)
+    }
+
+    /// Appends what carries the command out. Where others were faster, it is decided anew on what they did.
+    ///
+    /// Returns the records that were appended: none when everything was so already.
+    ///
+    /// # Errors
+    /// When the command is rejected, or the log cannot be used.
+    pub async fn command(&mut self, command: Command) -> Result<Vec<Record>, ClientError> {
+        self.create_log().await?;
+        let append = AppendId::from_entropy(self.clock.entropy());
+        for _ in 0..MAX_CONFLICTS {
+            // The state may be behind: what it rejects is looked at again on the newest one.
+            self.refresh().await?;
+            let events = decide(&self.state, command.clone())?;
+            if events.is_empty() {
+                return Ok(Vec::new());
+            }
+            match self.append(append, &events).await {
+                Ok(records) => return Ok(records),
+                Err(ClientError::Append(AppendError::Conflict { .. })) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ClientError::Append(AppendError::Conflict { head: self.store.head().await? }))
+    }
+
+    /// Appends events at the place that the state stands at, and takes them in.
+    ///
+    /// # Errors
+    /// [`AppendError::Conflict`] when the log has moved on; any other when it cannot be used.
+    pub async fn append(&mut self, append: AppendId, events: &[Event]) -> Result<Vec<Record>, ClientError> {
+        let batch = Batch::new(append, events);
+        let appended = self.store.append(self.state.seq(), &batch).await?;
+        let mut records = Vec::with_capacity(events.len());
+        let head = self.refresh_with(|record| {
+            if record.append == append {
+                records.push(record.clone());
+            }
+        });
+        head.await?;
+        debug_assert!(self.state.seq() >= appended.head.seq, "what was appended was read");
+        Ok(records)
+    }
+
+    /// Makes the first record of an empty log.
+    ///
+    /// # Errors
+    /// When the log cannot be used.
+    pub async fn create_log(&mut self) -> Result<(), ClientError> {
+        if self.state.log().is_some() {
+            return Ok(());
+        }
+        self.refresh().await?;
+        while self.state.log().is_none() {
+            let log = LogId::from_entropy(self.clock.entropy());
+            let append = AppendId::from_entropy(self.clock.entropy());
+            match self.append(append, &[LogCreated { log }.into()]).await {
+                Ok(_) => {}
+                Err(ClientError::Append(AppendError::Conflict { .. })) => {
+                    self.refresh().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A run's id, minted for a submission.
+    pub fn mint_run(&self) -> RunId {
+        RunId::from_entropy(self.clock.entropy())
+    }
+
+    async fn load_snapshot(&mut self) -> Result<(), StoreError> {
+        let Some(snapshot) = self.store.load_snapshot(STATE_VERSION).await? else { return Ok(()) };
+        if let Some(state) = State::from_snapshot(&snapshot) {
+            self.snapshot = snapshot.seq;
+            self.state = state;
+        }
+        Ok(())
+    }
+
+    /// Keeps a snapshot if enough has happened since the last one. Failing costs only time.
+    pub async fn save_snapshot_if_worth(&mut self) {
+        if self.state.seq().get() < self.snapshot.get() + SNAPSHOT_EVERY {
+            return;
+        }
+        if let Err(error) = self.store.save_snapshot(&self.state.to_snapshot()).await {
+            tracing::warn!(%error, "no snapshot could be kept");
+        }
+        self.snapshot = self.state.seq();
+    }
+}
+
+impl State {
+    /// The state as it is kept beside the log.
+    pub fn to_snapshot(&self) -> Snapshot {
+        let bytes = serde_json::to_vec(self).expect("a state holds nothing that JSON cannot say");
+        Snapshot { version: STATE_VERSION, seq: self.seq(), hash: self.hash(), bytes }
+    }
+
+    /// The state of a snapshot; none when it cannot be read, for then the log is read.
+    pub fn from_snapshot(snapshot: &Snapshot) -> Option<Self> {
+        let mut state: Self = serde_json::from_slice(&snapshot.bytes).ok()?;
+        state.hash = snapshot.hash;
+        (state.seq() == snapshot.seq).then(|| state.rebuild_indexes())
+    }
+}

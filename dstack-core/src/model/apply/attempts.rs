@@ -1,0 +1,166 @@
+//! Attempts: assigned, exited, kept, stopped, lost.
+
+use crate::model::event::{AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
+use crate::model::state::{Outcome, Phase, Runner, Used, Workflow};
+use crate::model::{AttemptId, Exit, Loss, RunnerId, State};
+
+impl State {
+    pub(super) fn attempt_assigned(&mut self, event: &AttemptAssigned) -> Result<(), String> {
+        let attempt = event.attempt;
+        let id = attempt.workflow;
+        let workflow = self.workflow(id).ok_or_else(|| format!("there is no workflow {id}"))?;
+        if workflow.phase != Phase::Waiting || workflow.unmet > 0 || attempt.number != workflow.attempt + 1 {
+            return Err(format!("workflow {id} does not wait for attempt {}", attempt.number));
+        }
+        let needs = workflow.spec.needs.clone();
+        let runner = self.runners.get(&event.runner).ok_or_else(|| format!("there is no runner {}", event.runner))?;
+        if !runner.takes_work() {
+            return Err(format!("runner {} does not take attempt {attempt}", event.runner));
+        }
+        self.dequeue(id);
+        let at = self.at;
+        if let Some(workflow) = self.workflow_mut(id) {
+            workflow.phase = Phase::Assigned(event.runner);
+            workflow.since = at;
+            workflow.started = Some(at);
+            workflow.attempt = attempt.number;
+            workflow.last_loss = None;
+        }
+        self.change_runner(event.runner, |runner| {
+            runner.attempts.insert(attempt);
+            runner.used = runner.used.plus(Used::by(&needs));
+            runner.is_exclusive |= !needs.may_share();
+            runner.idle_since = None;
+        });
+        Ok(())
+    }
+
+    pub(super) fn attempt_exited(&mut self, event: &AttemptExited) -> Result<(), String> {
+        let attempt = event.attempt;
+        let at = self.at;
+        let workflow = self.workflow_mut(attempt.workflow).ok_or_else(|| unknown(attempt))?;
+        if let Phase::Assigned(runner) = workflow.phase
+            && workflow.attempt == attempt.number
+        {
+            workflow.phase = Phase::Exited(runner, event.exit);
+            workflow.since = at;
+            self.change_runner(runner, |runner| runner.finished = runner.finished.saturating_add(1));
+            let rule = self.runners.get(&runner).map(|runner| runner.request.rule.clone());
+            if let Some(rule) = rule.and_then(|key| self.rules.get_mut(&key)) {
+                rule.strikes = 0;
+                rule.paused_until = None;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn results_kept(&mut self, event: &ResultsKept) -> Result<(), String> {
+        let attempt = event.attempt;
+        let workflow = self.workflow_mut(attempt.workflow).ok_or_else(|| unknown(attempt))?;
+        match workflow.phase {
+            Phase::Exited(runner, exit) if workflow.attempt == attempt.number => {
+                workflow.manifest = event.manifest;
+                self.leave_runner(attempt, runner);
+                self.conclude(attempt, exit, &event.missing);
+                Ok(())
+            }
+            Phase::Assigned(_) if workflow.attempt == attempt.number => {
+                Err(format!("attempt {attempt} has results but no exit"))
+            }
+            Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) | Phase::Over(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn attempt_stopped(&mut self, event: &AttemptStopped) -> Result<(), String> {
+        let attempt = event.attempt;
+        let workflow = self.workflow_mut(attempt.workflow).ok_or_else(|| unknown(attempt))?;
+        if let Some(runner) = workflow.runner()
+            && workflow.attempt == attempt.number
+        {
+            workflow.manifest = event.manifest;
+            self.leave_runner(attempt, runner);
+            self.end_workflow(attempt.workflow, Outcome::Stopped);
+        }
+        Ok(())
+    }
+
+    pub(super) fn attempt_lost(&mut self, event: &AttemptLost) -> Result<(), String> {
+        let attempt = event.attempt;
+        let workflow = self.workflow(attempt.workflow).ok_or_else(|| unknown(attempt))?;
+        if let Some(runner) = workflow.runner()
+            && workflow.attempt == attempt.number
+        {
+            self.leave_runner(attempt, runner);
+            self.lose(attempt, event.loss.clone());
+        }
+        Ok(())
+    }
+
+    /// A lost attempt's workflow goes back to the queue, unless its user wanted it to end or it was lost too often.
+    pub(super) fn lose(&mut self, attempt: AttemptId, loss: Loss) {
+        let id = attempt.workflow;
+        let max_losses = self.settings.max_losses;
+        let at = self.at;
+        let Some(workflow) = self.workflow_mut(id) else { return };
+        workflow.losses += u32::from(loss.counts());
+        workflow.last_loss = Some(loss.clone());
+        if workflow.stop.is_some() {
+            self.end_workflow(id, Outcome::Stopped);
+        } else if workflow.losses > max_losses {
+            self.end_workflow(id, Outcome::Lost(loss));
+        } else {
+            wait_again(workflow, at);
+            self.enqueue(id);
+        }
+    }
+
+    /// An attempt that exited and whose results are kept decides what becomes of its workflow.
+    fn conclude(&mut self, attempt: AttemptId, exit: Exit, missing: &[String]) {
+        let id = attempt.workflow;
+        let at = self.at;
+        let Some(workflow) = self.workflow_mut(id) else { return };
+        if exit.is_success() && missing.is_empty() {
+            return self.end_workflow(id, Outcome::Succeeded);
+        }
+        if workflow.stop.is_some() {
+            return self.end_workflow(id, Outcome::Stopped);
+        }
+        let is_tried_again = workflow.spec.retry.as_ref().is_some_and(|retry| {
+            let matches = retry.on_exit_codes.is_empty() || retry.on_exit_codes.contains(&exit.code);
+            !exit.is_success() && matches && workflow.failures < retry.max
+        });
+        if is_tried_again {
+            workflow.failures += 1;
+            wait_again(workflow, at);
+            self.enqueue(id);
+        } else {
+            self.end_workflow(id, Outcome::Failed { exit, missing: missing.to_vec() });
+        }
+    }
+
+    fn leave_runner(&mut self, attempt: AttemptId, runner: RunnerId) {
+        let at = self.at;
+        let needs = self.workflow(attempt.workflow).map(|workflow| workflow.spec.clone());
+        self.change_runner(runner, |runner: &mut Runner| {
+            if runner.attempts.remove(&attempt)
+                && let Some(spec) = needs
+            {
+                runner.used = runner.used.minus(Used::by(&spec.needs));
+            }
+            if runner.attempts.is_empty() {
+                runner.is_exclusive = false;
+                runner.used = Used::default();
+                runner.idle_since = Some(at);
+            }
+        });
+    }
+}
+
+fn wait_again(workflow: &mut Workflow, at: crate::model::At) {
+    workflow.phase = Phase::Waiting;
+    workflow.since = at;
+}
+
+fn unknown(attempt: AttemptId) -> String {
+    format!("there is no workflow {}", attempt.workflow)
+}

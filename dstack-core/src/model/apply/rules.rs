@@ -1,0 +1,75 @@
+//! Rules, settings and what the cloud says about offerings.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::event::{LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved};
+use crate::model::state::{Rule, Unavailable};
+use crate::model::{Span, State};
+
+impl State {
+    pub(super) fn log_created(&mut self, event: &LogCreated) -> Result<(), String> {
+        if self.log.is_some() {
+            return Err("the log was created before".to_owned());
+        }
+        self.log = Some(event.log);
+        Ok(())
+    }
+
+    pub(super) fn autoscaling_switched(&mut self, on: bool) -> Result<(), String> {
+        self.is_enabled = on;
+        Ok(())
+    }
+
+    /// What the cloud said before is forgotten: the user has changed something.
+    pub(super) fn rule_allowed(&mut self, event: &RuleAllowed) -> Result<(), String> {
+        let rule = Rule {
+            max: event.max,
+            offering: Arc::new(event.offering.clone()),
+            price: None,
+            blocked: None,
+            unavailable: BTreeMap::new(),
+            strikes: 0,
+            paused_until: None,
+        };
+        self.was_local_ruled |= event.offering.pooled;
+        self.rules.insert(event.offering.rule_key(), rule);
+        self.reorder_rules();
+        Ok(())
+    }
+
+    pub(super) fn rule_removed(&mut self, event: &RuleRemoved) -> Result<(), String> {
+        self.rules.remove(&event.rule).ok_or_else(|| format!("there is no rule {}", event.rule))?;
+        self.reorder_rules();
+        Ok(())
+    }
+
+    pub(super) fn price_seen(&mut self, event: &PriceSeen) -> Result<(), String> {
+        // A rule may be removed while its price is asked for.
+        if let Some(rule) = self.rules.get_mut(&event.rule) {
+            rule.price = Some(event.price);
+            self.reorder_rules();
+        }
+        Ok(())
+    }
+
+    pub(super) fn offering_unavailable(&mut self, event: &OfferingUnavailable) -> Result<(), String> {
+        let at = self.at;
+        if let Some(rule) = self.rules.get_mut(&event.rule) {
+            let unavailable = Unavailable {
+                until: event.pause.map(|pause| at.plus(pause)),
+                pause: event.pause.unwrap_or(Span::ZERO),
+                why: event.why.clone(),
+            };
+            rule.unavailable.insert(event.zone.clone().unwrap_or_default(), unavailable);
+        }
+        Ok(())
+    }
+
+    pub(super) fn rule_blocked(&mut self, event: &RuleBlocked) -> Result<(), String> {
+        if let Some(rule) = self.rules.get_mut(&event.rule) {
+            rule.blocked = Some(event.why.clone());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! What becomes of attempts.
+
+use crate::model::event::{AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
+use crate::model::state::Phase;
+use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State};
+
+pub(super) fn exited(state: &State, attempt: AttemptId, exit: Exit) -> Vec<Event> {
+    let workflow = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt));
+    match workflow.map(|workflow| &workflow.phase) {
+        Some(Phase::Assigned(_)) => vec![AttemptExited { attempt, exit }.into()],
+        Some(Phase::Waiting | Phase::Exited(..) | Phase::Over(_)) | None => Vec::new(),
+    }
+}
+
+/// A user who stopped the workflow gets a stopped one, unless it had done its work before.
+pub(super) fn kept(state: &State, attempt: AttemptId, manifest: Option<BlobId>, missing: &[String]) -> Vec<Event> {
+    let Some(workflow) = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt)) else {
+        return Vec::new();
+    };
+    let Phase::Exited(_, exit) = workflow.phase else { return Vec::new() };
+    if workflow.stop.is_some() && !exit.is_success() {
+        vec![AttemptStopped { attempt, manifest }.into()]
+    } else {
+        vec![ResultsKept { attempt, manifest, missing: missing.to_vec() }.into()]
+    }
+}
+
+pub(super) fn lost(state: &State, attempt: AttemptId, loss: &Loss) -> Vec<Event> {
+    if !state.is_current(attempt) {
+        return Vec::new();
+    }
+    vec![AttemptLost { attempt, loss: loss.clone() }.into()]
+}

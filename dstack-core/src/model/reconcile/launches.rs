@@ -1,0 +1,92 @@
+//! What a launch was answered.
+
+use crate::cloud::{LaunchError, Machine};
+use crate::model::event::{
+    LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
+};
+use crate::model::state::Runner;
+use crate::model::{Certificate, ClaimNumber, Event, RunnerId, Span, State, StopReason};
+
+/// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
+const CAPACITY_PAUSE: Span = Span::from_mins(3);
+/// The longest such pause, and how long after its end the next answer still doubles it.
+const MAX_CAPACITY_PAUSE: Span = Span::from_mins(60);
+/// How long an offering is not asked for after the account's quota was reached.
+const QUOTA_PAUSE: Span = Span::from_mins(30);
+
+pub(super) fn answered(
+    state: &State,
+    id: RunnerId,
+    claim: ClaimNumber,
+    answer: &Result<Machine, LaunchError>,
+) -> Vec<Event> {
+    let Some(runner) = state.runners().get(&id) else { return Vec::new() };
+    match answer {
+        Ok(machine) => launched(id, runner, machine),
+        // Nothing is known, or nothing was done: the claim's end decides.
+        Err(
+            LaunchError::Unknown(_)
+            | LaunchError::Mismatch(_)
+            | LaunchError::Throttled(_)
+            | LaunchError::Credentials(_),
+        ) => Vec::new(),
+        Err(LaunchError::Ended) => {
+            if !runner.may_live() {
+                return Vec::new();
+            }
+            let reason = StopReason::Lost("it ended right after its launch".to_owned());
+            vec![RunnerStopped { runner: id, reason, certificate: Certificate::Ended }.into()]
+        }
+        Err(LaunchError::Capacity { why, all_zones, permanent }) => {
+            let zone = (!all_zones).then(|| runner.request.zone.clone());
+            let pause = (!permanent).then(|| capacity_pause(state, runner, zone.as_deref()));
+            let rule = runner.request.rule.clone();
+            let said = OfferingUnavailable { rule, zone, pause, why: why.clone() }.into();
+            refused(id, runner, claim, why, Some(said))
+        }
+        Err(LaunchError::Quota(why)) => {
+            let rule = runner.request.rule.clone();
+            let said = OfferingUnavailable { rule, zone: None, pause: Some(QUOTA_PAUSE), why: why.clone() }.into();
+            refused(id, runner, claim, why, Some(said))
+        }
+        Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
+            let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
+            refused(id, runner, claim, why, Some(said))
+        }
+    }
+}
+
+fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
+    if runner.machine.as_ref() == Some(&machine.id) && runner.address == machine.address {
+        return Vec::new();
+    }
+    let mut events =
+        vec![RunnerLaunched { runner: id, machine: machine.id.clone(), address: machine.address.clone() }.into()];
+    let asked = runner.request.rule.purchase;
+    if machine.purchase != asked {
+        let why = format!("a {asked} machine was asked for, a {} one was given", machine.purchase);
+        events.push(RunnerStopping { runner: id, reason: StopReason::Quarantined(why) }.into());
+    }
+    events
+}
+
+/// A definite refusal. It is a death certificate only while the claim it was sent under is the open one: then every earlier
+/// claim is closed, and no send of this one is in doubt.
+fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: Option<Event>) -> Vec<Event> {
+    let mut events: Vec<Event> = said.into_iter().collect();
+    if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
+        events.push(LaunchFailed { runner: id, claim, why: why.to_owned() }.into());
+        let reason = StopReason::LaunchFailed(why.to_owned());
+        events.push(RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into());
+    }
+    events
+}
+
+fn capacity_pause(state: &State, runner: &Runner, zone: Option<&str>) -> Span {
+    let known = state.rules().get(&runner.request.rule).and_then(|rule| rule.unavailable.get(zone.unwrap_or_default()));
+    let is_recent = |until: crate::model::At| state.at() < until.plus(MAX_CAPACITY_PAUSE);
+    match known.filter(|known| known.until.is_some_and(is_recent)) {
+        Some(known) => known.pause.doubled_up_to(MAX_CAPACITY_PAUSE),
+        None => CAPACITY_PAUSE,
+    }
+}

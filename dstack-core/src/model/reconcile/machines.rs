@@ -1,0 +1,107 @@
+//! What a complete look says of runners.
+
+use std::collections::BTreeMap;
+
+use super::sightings::Sighting;
+use crate::cloud::{Look, MachineState, Seen};
+use crate::model::event::{RunnerLaunched, RunnerStopped, RunnerStopping};
+use crate::model::state::{Runner, RunnerPhase};
+use crate::model::{At, Certificate, Event, RunnerId, Scope, State, StopReason, Token};
+
+pub(super) fn looked(
+    state: &State,
+    scope: &Scope,
+    began: At,
+    look: &Look,
+    sightings: &BTreeMap<Token, Sighting>,
+) -> Vec<Event> {
+    let runners = runners_by_token(state, scope);
+    let mut events = Vec::new();
+    for seen in &look.machines {
+        if let Some((id, runner)) = runner_of(&runners, seen) {
+            events.extend(seen_as(id, runner, seen));
+        }
+    }
+    for absence in &look.absent {
+        let Some((id, runner)) = runners.get(&absence.0) else { continue };
+        let sighting = sightings.get(&absence.0).copied().unwrap_or_default();
+        if let Some(certificate) = absence_proves(runner, began, sighting) {
+            let reason = StopReason::Lost("the cloud no longer has it".to_owned());
+            events.push(RunnerStopped { runner: *id, reason, certificate }.into());
+        }
+    }
+    events
+}
+
+/// Machines that carry this log's tag, live, and are unknown to its head: the log is an old copy.
+pub fn unknown_machines<'a>(state: &State, scope: &Scope, look: &'a Look) -> Vec<&'a Seen> {
+    let runners = runners_by_token(state, scope);
+    let is_unknown = |seen: &&Seen| seen.state != MachineState::Terminated && runner_of(&runners, seen).is_none();
+    look.machines.iter().filter(is_unknown).collect()
+}
+
+type Runners<'a> = BTreeMap<&'a Token, (RunnerId, &'a Runner)>;
+
+fn runners_by_token<'a>(state: &'a State, scope: &Scope) -> Runners<'a> {
+    let here = state.runners().iter().filter(|(_, runner)| runner.request.scope == *scope);
+    here.map(|(id, runner)| (&runner.token, (*id, runner))).collect()
+}
+
+/// By token, else by id: tags and attributes may be missing.
+fn runner_of<'a>(runners: &Runners<'a>, seen: &Seen) -> Option<(RunnerId, &'a Runner)> {
+    match seen.token.as_ref().and_then(|token| runners.get(token)) {
+        Some(found) => Some(*found),
+        None => runners.values().find(|(_, runner)| runner.machine.as_ref() == Some(&seen.id)).copied(),
+    }
+}
+
+fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
+    let mut events = Vec::new();
+    let is_new = runner.machine.is_none();
+    let has_moved = seen.address.is_some() && runner.address != seen.address;
+    if seen.state != MachineState::Terminated && (is_new || has_moved) {
+        let launched = RunnerLaunched { runner: id, machine: seen.id.clone(), address: seen.address.clone() };
+        events.push(launched.into());
+    }
+    match seen.state {
+        MachineState::Pending | MachineState::Running => {}
+        MachineState::Halted | MachineState::ShuttingDown => {
+            let is_ending = matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
+            if !is_ending {
+                events.push(RunnerStopping { runner: id, reason: ended_without_us(runner, seen) }.into());
+            }
+        }
+        MachineState::Terminated => {
+            if runner.may_live() {
+                let reason = ended_without_us(runner, seen);
+                events.push(RunnerStopped { runner: id, reason, certificate: Certificate::Terminated }.into());
+            }
+        }
+    }
+    events
+}
+
+fn ended_without_us(runner: &Runner, seen: &Seen) -> StopReason {
+    if runner.noticed {
+        return StopReason::Interrupted;
+    }
+    StopReason::Lost(seen.reason.clone().unwrap_or_else(|| "it ended without us".to_owned()))
+}
+
+fn absence_proves(runner: &Runner, began: At, sighting: Sighting) -> Option<Certificate> {
+    let timing = runner.request.timing;
+    match (&runner.machine, runner.phase) {
+        (_, RunnerPhase::Stopped(_)) => None,
+        (Some(_), _) => {
+            let known = sighting.seen.into_iter().chain(runner.launched).max()?;
+            let missed_before = sighting.missed.is_some_and(|first| began >= first.plus(timing.looks_apart));
+            (began >= known.plus(timing.settle) && missed_before).then_some(Certificate::Gone)
+        }
+        (None, RunnerPhase::Stopping) => {
+            let closed = runner.claim_closed.filter(|_| runner.open_claim().is_none())?;
+            (began >= closed.plus(timing.settle)).then_some(Certificate::NotFound)
+        }
+        // Still wanted: it is sent again with the same token, under a new claim.
+        (None, RunnerPhase::Wanted | RunnerPhase::Launched | RunnerPhase::Ready) => None,
+    }
+}

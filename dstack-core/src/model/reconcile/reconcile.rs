@@ -1,0 +1,66 @@
+//! One observation against the state.
+
+use super::{Observation, attempts, launches, machines};
+use crate::model::event::{ClaimClosed, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping};
+use crate::model::state::{Runner, RunnerPhase};
+use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason};
+
+/// The facts that this observation adds to the log; none when the log knows them already.
+///
+/// Facts stay true whatever came between: they may be appended at any later head.
+pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
+    match observation {
+        Observation::LaunchAnswered { runner, claim, answer } => launches::answered(state, *runner, *claim, answer),
+        Observation::ClaimUnused { runner, claim } => claim_unused(state, *runner, *claim),
+        Observation::ClaimOutwaited { runner, claim } => claim_closed(state, *runner, *claim, ClaimEnd::Waited),
+        Observation::Looked { scope, began, look, sightings } => {
+            machines::looked(state, scope, *began, look, sightings)
+        }
+        Observation::Answered(runner) => answered(state, *runner),
+        Observation::Changed { runner, why } => changed(state, *runner, why),
+        Observation::Noticed { machine, deadline } => state
+            .live_runners()
+            .filter(|(_, runner)| runner.machine.as_ref() == Some(machine) && !runner.noticed)
+            .map(|(runner, _)| RunnerNoticed { runner, deadline: *deadline }.into())
+            .collect(),
+        Observation::Exited { attempt, exit } => attempts::exited(state, *attempt, *exit),
+        Observation::Kept { attempt, manifest, missing } => attempts::kept(state, *attempt, *manifest, missing),
+        Observation::Lost { attempt, loss } => attempts::lost(state, *attempt, loss),
+    }
+}
+
+fn claim_closed(state: &State, runner: RunnerId, claim: ClaimNumber, end: ClaimEnd) -> Vec<Event> {
+    let open = state.runners().get(&runner).and_then(|runner| runner.open_claim());
+    match open.filter(|open| open.number == claim) {
+        Some(_) => vec![ClaimClosed { runner, claim, end }.into()],
+        None => Vec::new(),
+    }
+}
+
+/// Nothing was ever sent for a runner whose first claim ends unused: if it is being shut down, it is over.
+fn claim_unused(state: &State, id: RunnerId, claim: ClaimNumber) -> Vec<Event> {
+    let mut events = claim_closed(state, id, claim, ClaimEnd::Unsent);
+    let ends = |runner: &&Runner| runner.phase == RunnerPhase::Stopping && runner.machine.is_none();
+    if !events.is_empty()
+        && claim.0 == 1
+        && let Some(reason) = state.runners().get(&id).filter(ends).and_then(|runner| runner.stop.clone())
+    {
+        events.push(RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into());
+    }
+    events
+}
+
+fn answered(state: &State, id: RunnerId) -> Vec<Event> {
+    match state.runners().get(&id).filter(|runner| runner.phase == RunnerPhase::Launched) {
+        Some(_) => vec![RunnerReady { runner: id, address: None }.into()],
+        None => Vec::new(),
+    }
+}
+
+fn changed(state: &State, id: RunnerId, why: &str) -> Vec<Event> {
+    let is_stopping = |phase| matches!(phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
+    match state.runners().get(&id).filter(|runner| !is_stopping(runner.phase)) {
+        Some(_) => vec![RunnerStopping { runner: id, reason: StopReason::Quarantined(why.to_owned()) }.into()],
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,28 @@
+//! The policy's entrance.
+
+use super::{claims, queue, skip, timers};
+use crate::model::{Plan, State, Tick};
+
+/// What should change now, and why the rest waits.
+///
+/// Applied to the state that its events lead to, it plans nothing more. Its cost grows with the shapes that wait, the rules,
+/// the runners that are starting and the decisions made; not with the workflows that wait or the runners that are busy.
+pub fn schedule(state: &State, tick: &Tick) -> Plan {
+    let mut plan = Plan::default();
+    if state.unreadable().is_some() || state.log().is_none() {
+        return plan;
+    }
+    skip::skip_hopeless(state, &mut plan);
+    timers::stop_overdue(state, tick, &mut plan);
+    let mut allowances = claims::allowances(state, tick);
+    claims::renew(state, &mut allowances, &mut plan);
+    let used = queue::walk(state, tick, allowances, &mut plan);
+    timers::stop_idle(state, tick, &used, &mut plan);
+    plan
+}
+
+impl Plan {
+    pub(super) fn wake_at(&mut self, at: crate::model::At) {
+        self.next_wake = Some(self.next_wake.map_or(at, |earlier| earlier.min(at)));
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that dstack knows: a fold of the log.
+
+mod fault;
+mod machine;
+mod pairs;
+mod queue;
+mod room;
+mod rules;
+mod run;
+#[expect(clippy::module_inception, reason = "the state itself is this folder's main thing")]
+mod state;
+
+pub use fault::{Fault, Faults};
+pub use machine::{Claim, Runner, RunnerPhase};
+pub use queue::{Queue, QueueKey};
+pub use room::{Room, Rooms, Used};
+pub use rules::{Rule, Unavailable};
+pub(crate) use run::root_cause;
+pub use run::{Outcome, Phase, Run, Workflow};
+pub use state::{MAX_FINISHED_RUNS, MAX_STOPPED_RUNNERS, STATE_VERSION, State};

@@ -1,0 +1,350 @@
+//! The state and its indexes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::{Fault, Faults};
+use super::machine::Runner;
+use super::pairs;
+use super::queue::{Queue, QueueKey};
+use super::room::{Room, Rooms, Used};
+use super::rules::Rule;
+use super::run::{Phase, Run, Workflow};
+use crate::model::{
+    At, AttemptId, LogId, Name, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings, WorkflowId,
+};
+
+/// Version of the state's stored form; a snapshot of another version is ignored.
+pub const STATE_VERSION: u32 = 1;
+/// Runs that are over and still kept in the state; older ones are read from the log.
+pub const MAX_FINISHED_RUNS: usize = 1_000;
+/// Runners that are over and still kept in the state.
+pub const MAX_STOPPED_RUNNERS: usize = 1_000;
+
+/// Everything that dstack knows: what is not over, and the newest of what is.
+///
+/// Equal logs give equal states. The fields that only speed up look-ups are rebuilt from the others by
+/// [`State::rebuild_indexes`], and are always equal to what that gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) seq: Seq,
+    #[serde(skip)]
+    pub(crate) hash: RecordHash,
+    pub(crate) at: At,
+    pub(crate) log: Option<LogId>,
+    pub(crate) clock_offset_us: i64,
+    pub(crate) is_enabled: bool,
+    pub(crate) was_local_ruled: bool,
+    pub(crate) settings: Settings,
+    #[serde(with = "pairs")]
+    pub(crate) rules: BTreeMap<RuleKey, Rule>,
+    #[serde(with = "pairs")]
+    pub(crate) runs: BTreeMap<RunId, Run>,
+    pub(crate) finished: VecDeque<RunId>,
+    #[serde(with = "pairs")]
+    pub(crate) runners: BTreeMap<RunnerId, Runner>,
+    pub(crate) stopped: VecDeque<RunnerId>,
+    pub(crate) faults: Faults,
+    pub(crate) unreadable: Option<String>,
+
+    #[serde(skip)]
+    pub(crate) queue: Queue,
+    #[serde(skip)]
+    pub(crate) rooms: Rooms,
+    #[serde(skip)]
+    pub(crate) live: BTreeMap<RuleKey, BTreeSet<RunnerId>>,
+    #[serde(skip)]
+    pub(crate) starting: BTreeSet<RunnerId>,
+    #[serde(skip)]
+    pub(crate) idle: BTreeSet<(At, RunnerId)>,
+    #[serde(skip)]
+    pub(crate) pools: BTreeMap<RuleKey, Used>,
+    #[serde(skip)]
+    pub(crate) order: Vec<RuleKey>,
+    #[serde(skip)]
+    pub(crate) skips: BTreeSet<WorkflowId>,
+    #[serde(skip)]
+    pub(crate) open_runs: BTreeSet<RunId>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            seq: Seq::START,
+            hash: RecordHash::START,
+            at: At::default(),
+            log: None,
+            clock_offset_us: 0,
+            is_enabled: true,
+            was_local_ruled: false,
+            settings: Settings::default(),
+            rules: BTreeMap::new(),
+            runs: BTreeMap::new(),
+            finished: VecDeque::new(),
+            runners: BTreeMap::new(),
+            stopped: VecDeque::new(),
+            faults: Faults::default(),
+            unreadable: None,
+            queue: Queue::default(),
+            rooms: Rooms::default(),
+            live: BTreeMap::new(),
+            starting: BTreeSet::new(),
+            idle: BTreeSet::new(),
+            pools: BTreeMap::new(),
+            order: Vec::new(),
+            skips: BTreeSet::new(),
+            open_runs: BTreeSet::new(),
+        }
+    }
+}
+
+impl State {
+    /// The newest record that is in it.
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// That record's hash.
+    pub const fn hash(&self) -> RecordHash {
+        self.hash
+    }
+
+    /// That record's time.
+    pub const fn at(&self) -> At {
+        self.at
+    }
+
+    /// The log's lineage, once it has its first record.
+    pub const fn log(&self) -> Option<LogId> {
+        self.log
+    }
+
+    /// Microseconds by which the store's clock is corrected.
+    pub const fn clock_offset_us(&self) -> i64 {
+        self.clock_offset_us
+    }
+
+    /// Whether runners may be launched.
+    pub const fn is_enabled(&self) -> bool {
+        self.is_enabled
+    }
+
+    /// Whether there ever was a rule for runners on this machine.
+    pub const fn was_local_ruled(&self) -> bool {
+        self.was_local_ruled
+    }
+
+    /// Settings of autoscaling.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The rules, by what they are about.
+    pub const fn rules(&self) -> &BTreeMap<RuleKey, Rule> {
+        &self.rules
+    }
+
+    /// Runs that are not over, and the newest of those that are.
+    pub const fn runs(&self) -> &BTreeMap<RunId, Run> {
+        &self.runs
+    }
+
+    /// Runs that are not over.
+    pub fn open_runs(&self) -> impl Iterator<Item = (RunId, &Run)> {
+        self.open_runs.iter().filter_map(|id| Some((*id, self.runs.get(id)?)))
+    }
+
+    /// Runners that may be alive, and the newest of those that are over.
+    pub const fn runners(&self) -> &BTreeMap<RunnerId, Runner> {
+        &self.runners
+    }
+
+    /// Runners that may be alive: each takes a slot of its rule.
+    pub fn live_runners(&self) -> impl Iterator<Item = (RunnerId, &Runner)> {
+        self.live.values().flatten().filter_map(|id| Some((*id, self.runners.get(id)?)))
+    }
+
+    /// Runners of this rule that may be alive.
+    pub fn live_of(&self, rule: &RuleKey) -> impl Iterator<Item = (RunnerId, &Runner)> {
+        self.live.get(rule).into_iter().flatten().filter_map(|id| Some((*id, self.runners.get(id)?)))
+    }
+
+    /// How many slots of this rule are taken.
+    pub fn live_count(&self, rule: &RuleKey) -> u32 {
+        self.live.get(rule).map_or(0, |live| u32::try_from(live.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Waiting workflows whose dependencies have succeeded.
+    pub const fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Events that did not fit.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Why this program may only read: the log holds a record that it cannot read in full.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
+    /// The workflow.
+    pub fn workflow(&self, id: WorkflowId) -> Option<&Workflow> {
+        self.runs.get(&id.run)?.workflow(id.index)
+    }
+
+    /// The newest run of this name that the state still holds.
+    pub fn run_named(&self, name: &Name) -> Option<(RunId, &Run)> {
+        self.runs
+            .iter()
+            .filter(|(_, run)| run.name == *name)
+            .max_by_key(|(_, run)| run.submitted)
+            .map(|(id, run)| (*id, run))
+    }
+
+    /// Scopes that looks must cover: those of all rules and of all runners that may be alive.
+    pub fn scopes(&self) -> BTreeSet<Scope> {
+        let of_rules = self.rules.values().map(|rule| rule.offering.scope.clone());
+        of_rules.chain(self.live_runners().map(|(_, runner)| runner.request.scope.clone())).collect()
+    }
+
+    /// Whether this is the attempt that the workflow is at, and it is not over.
+    pub(crate) fn is_current(&self, attempt: AttemptId) -> bool {
+        self.workflow(attempt.workflow)
+            .is_some_and(|workflow| workflow.attempt == attempt.number && workflow.runner().is_some())
+    }
+
+    pub(crate) fn fault(&mut self, kind: &str, why: impl Into<String>) {
+        let fault = Fault { seq: self.seq, kind: kind.to_owned(), why: why.into() };
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn workflow_mut(&mut self, id: WorkflowId) -> Option<&mut Workflow> {
+        self.runs.get_mut(&id.run)?.workflows.get_mut(usize::try_from(id.index).ok()?)
+    }
+
+    /// The workflow's place in the queue, if it is to be there.
+    pub(crate) fn queue_key(&self, id: WorkflowId) -> Option<(&Workflow, QueueKey)> {
+        let run = self.runs.get(&id.run)?;
+        let workflow = run.workflow(id.index)?;
+        let key = QueueKey { priority: Reverse(workflow.spec.priority), submitted: run.submitted, workflow: id };
+        Some((workflow, key))
+    }
+
+    /// Puts the workflow into the queue if it waits for nothing but a runner.
+    pub(crate) fn enqueue(&mut self, id: WorkflowId) {
+        let Some((workflow, key)) = self.queue_key(id) else { return };
+        if workflow.phase == Phase::Waiting && workflow.unmet == 0 {
+            let spec = workflow.spec.clone();
+            self.queue.insert(&spec.needs, key);
+        }
+    }
+
+    pub(crate) fn dequeue(&mut self, id: WorkflowId) {
+        let Some((workflow, key)) = self.queue_key(id) else { return };
+        let spec = workflow.spec.clone();
+        self.queue.remove(&spec.needs, &key);
+    }
+
+    /// Changes a runner and keeps every index over runners right.
+    pub(crate) fn change_runner<T>(&mut self, id: RunnerId, change: impl FnOnce(&mut Runner) -> T) -> Option<T> {
+        let mut runner = self.runners.remove(&id)?;
+        self.unindex_runner(id, &runner);
+        let result = change(&mut runner);
+        self.index_runner(id, &runner);
+        self.runners.insert(id, runner);
+        Some(result)
+    }
+
+    pub(crate) fn index_runner(&mut self, id: RunnerId, runner: &Runner) {
+        if runner.may_live() {
+            self.live.entry(runner.request.rule.clone()).or_default().insert(id);
+        }
+        if runner.is_starting() {
+            self.starting.insert(id);
+        }
+        if let Some(room) = Room::of(runner) {
+            self.rooms.insert(room, id);
+        }
+        if let Some(since) = runner.idle_since.filter(|_| runner.takes_work()) {
+            self.idle.insert((since, id));
+        }
+        if runner.offering.pooled && runner.used != Used::default() {
+            let pool = self.pools.entry(runner.request.rule.clone()).or_default();
+            *pool = pool.plus(runner.used);
+        }
+    }
+
+    fn unindex_runner(&mut self, id: RunnerId, runner: &Runner) {
+        if runner.may_live() {
+            if let Some(live) = self.live.get_mut(&runner.request.rule) {
+                live.remove(&id);
+                if live.is_empty() {
+                    self.live.remove(&runner.request.rule);
+                }
+            }
+        }
+        self.starting.remove(&id);
+        if let Some(room) = Room::of(runner) {
+            self.rooms.remove(&room, id);
+        }
+        if let Some(since) = runner.idle_since {
+            self.idle.remove(&(since, id));
+        }
+        if runner.offering.pooled && runner.used != Used::default() {
+            if let Some(pool) = self.pools.get_mut(&runner.request.rule) {
+                *pool = pool.minus(runner.used);
+                if *pool == Used::default() {
+                    self.pools.remove(&runner.request.rule);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn reorder_rules(&mut self) {
+        let mut keys: Vec<_> = self.rules.keys().cloned().collect();
+        keys.sort_by(|one, other| self.rules[one].order().cmp(&self.rules[other].order()));
+        self.order = keys;
+    }
+
+    /// The same state with its indexes made anew from what they index. A state equals its rebuilt self, always.
+    #[must_use]
+    pub fn rebuild_indexes(mut self) -> Self {
+        self.queue = Queue::default();
+        self.rooms = Rooms::default();
+        self.live = BTreeMap::new();
+        self.starting = BTreeSet::new();
+        self.idle = BTreeSet::new();
+        self.pools = BTreeMap::new();
+        self.skips = BTreeSet::new();
+        self.open_runs = BTreeSet::new();
+        let runners = std::mem::take(&mut self.runners);
+        for (id, runner) in &runners {
+            self.index_runner(*id, runner);
+        }
+        self.runners = runners;
+        let mut waiting = Vec::new();
+        for (run_id, run) in &self.runs {
+            if !run.is_over() {
+                self.open_runs.insert(*run_id);
+            }
+            for (index, workflow) in (0..).zip(&run.workflows) {
+                let id = WorkflowId { run: *run_id, index };
+                if workflow.phase == Phase::Waiting {
+                    waiting.push(id);
+                    if super::run::root_cause(run, *run_id, workflow).is_some() {
+                        self.skips.insert(id);
+                    }
+                }
+            }
+        }
+        for id in waiting {
+            self.enqueue(id);
+        }
+        self.reorder_rules();
+        self
+    }
+}
