@@ -4,6 +4,7 @@ pub mod blob;
 mod client;
 pub mod clock;
 pub mod cloud;
+pub mod controller;
 pub mod host;
 pub mod model;
 #[cfg(feature = "project")]
@@ -14,3 +15,4 @@ pub mod store;
 pub mod testkit;
 
 pub use client::{Client, ClientError};
+pub use controller::{Controller, ControllerError, Options, Ports, Provider, Step};
