@@ -6,6 +6,8 @@ pub mod laws;
 #[cfg(feature = "local")]
 pub mod process;
 mod runner_host;
+#[cfg(any(test, feature = "testkit"))]
+mod subject;
 
 pub use fake::FakeHost;
 #[cfg(feature = "local")]
