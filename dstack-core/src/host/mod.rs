@@ -1,5 +1,6 @@
 //! How work gets onto a runner and its results come home: the port, its laws, and its implementations.
 
+#[cfg(any(test, feature = "testkit"))]
 mod fake;
 #[cfg(any(test, feature = "testkit"))]
 pub mod laws;
@@ -7,6 +8,7 @@ pub mod laws;
 pub mod process;
 mod runner_host;
 
+#[cfg(any(test, feature = "testkit"))]
 pub use fake::FakeHost;
 #[cfg(feature = "local")]
 pub use process::ProcessHost;
