@@ -7,6 +7,8 @@ pub mod laws;
 #[cfg(feature = "local")]
 pub mod process;
 mod runner_host;
+#[cfg(any(test, feature = "testkit"))]
+mod subject;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use fake::FakeHost;
