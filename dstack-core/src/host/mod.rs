@@ -11,7 +11,7 @@ mod runner_host;
 mod subject;
 
 #[cfg(any(test, feature = "testkit"))]
-pub use fake::FakeHost;
+pub use fake::{FakeHost, HostFaults, Ran, Simulated};
 #[cfg(feature = "local")]
 pub use process::ProcessHost;
 pub use runner_host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::faults::{Faults, Script, Throttling};
 use super::world::{Api, Buckets, Due, NOTICE_TIME, World};
@@ -116,14 +117,8 @@ impl FakeCloud {
     }
 
     pub(super) fn at_now<R>(&self, act: impl FnOnce(&mut World, Boot) -> R) -> R {
-        let (result, has_news) = self.quietly(|world, now| {
-            let before = world.due_number();
-            let result = act(world, now);
-            (result, world.due_number() != before || !world.notices.is_empty())
-        });
-        if has_news {
-            self.inner.changed.notify_waiters();
-        }
+        let result = self.quietly(act);
+        self.inner.changed.notify_waiters();
         result
     }
 
@@ -136,6 +131,11 @@ impl FakeCloud {
         world.wall_offset_micros = clock.wall_micros().saturating_sub(boot_micros);
         world.settle(now);
         act(&mut world, now)
+    }
+
+    /// Ready when something is changed by a call or by hand; changes by time are not told.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.inner.changed.notified()
     }
 
     // What goes wrong.
@@ -304,17 +304,17 @@ impl FakeCloud {
 
     /// All machines that there ever were.
     pub fn machines(&self) -> Vec<FakeMachine> {
-        self.with_world(|world| world.machines.values().cloned().collect())
+        self.quietly(|world, _| world.machines.values().cloned().collect())
     }
 
     /// One machine as it is in truth.
     pub fn machine(&self, id: &MachineId) -> Option<FakeMachine> {
-        self.with_world(|world| world.machines.get(id).cloned())
+        self.quietly(|world, _| world.machines.get(id).cloned())
     }
 
     /// Whether the machine runs and has a network.
     pub fn is_reachable(&self, id: &MachineId) -> bool {
-        self.with_world(|world| {
+        self.quietly(|world, _| {
             let reachable = |machine: &FakeMachine| machine.has_network && machine.state() == MachineState::Running;
             world.machines.get(id).is_some_and(reachable)
         })
@@ -322,22 +322,22 @@ impl FakeCloud {
 
     /// Calls that arrived, those that were refused included.
     pub fn calls(&self, api: Api) -> u64 {
-        self.with_world(|world| world.calls.get(&api).copied().unwrap_or(0))
+        self.quietly(|world, _| world.calls.get(&api).copied().unwrap_or(0))
     }
 
     /// Most launched machines of this type and asked-for purchase that were not terminated at once, ever.
     pub fn max_live(&self, instance_type: &str, purchase: Purchase) -> usize {
-        self.with_world(|world| world.max_live.get(&(instance_type.to_owned(), purchase)).copied().unwrap_or(0))
+        self.quietly(|world, _| world.max_live.get(&(instance_type.to_owned(), purchase)).copied().unwrap_or(0))
     }
 
     /// [`max_live`](Self::max_live) of everything that was ever launched.
     pub fn max_live_each(&self) -> BTreeMap<(String, Purchase), usize> {
-        self.with_world(|world| world.max_live.clone())
+        self.quietly(|world, _| world.max_live.clone())
     }
 
     /// The next moment at which something happens by itself.
     pub fn next_change(&self) -> Option<Boot> {
-        self.with_world(|world| world.next_due())
+        self.quietly(|world, _| world.next_due())
     }
 }
 

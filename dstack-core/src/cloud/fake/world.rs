@@ -139,11 +139,6 @@ impl World {
         self.agenda.insert((at, self.due_number), due);
     }
 
-    /// Grows with everything that is planned.
-    pub(super) const fn due_number(&self) -> u64 {
-        self.due_number
-    }
-
     pub(super) fn next_due(&self) -> Option<Boot> {
         self.agenda.keys().next().map(|(at, _)| *at)
     }
