@@ -9,6 +9,8 @@ mod limited;
 #[cfg(feature = "local")]
 mod local;
 mod provider;
+#[cfg(any(test, feature = "testkit"))]
+mod subject;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use fake::{
