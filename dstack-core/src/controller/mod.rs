@@ -24,6 +24,9 @@ mod ports;
 mod start_owed;
 mod step;
 
+#[cfg(test)]
+mod tests;
+
 pub use control::{Controller, ControllerError};
 pub use ports::{Options, Ports, Provider};
 pub use step::Step;
