@@ -81,10 +81,14 @@ impl OutputStore for MemoryOutput {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
+    use futures::FutureExt as _;
 
     use super::*;
     use crate::blob::laws::{BlobLaw, OutputLaw};
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        work.now_or_never().expect("it never waits")
+    }
 
     fn drive_blobs(law: BlobLaw) {
         block_on(law(&MemoryBlobs::new()));

@@ -134,10 +134,14 @@ impl SecretSource for SecretFile {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
+    use futures::FutureExt as _;
 
     use super::*;
     use crate::secret::laws::Law;
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        work.now_or_never().expect("it never waits")
+    }
 
     fn file() -> (tempfile::TempDir, SecretFile) {
         let root = tempfile::tempdir().expect("a temporary folder can be made");

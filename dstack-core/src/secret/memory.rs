@@ -26,10 +26,14 @@ impl SecretSource for MemorySecrets {
 
 #[cfg(test)]
 mod tests {
-    use futures::executor::block_on;
+    use futures::FutureExt as _;
 
     use super::*;
     use crate::secret::laws::Law;
+
+    fn block_on<T>(work: impl Future<Output = T>) -> T {
+        work.now_or_never().expect("it never waits")
+    }
 
     fn drive(secrets: &[(&str, &str)], law: Law) {
         block_on(law(&MemorySecrets::new(secrets.iter().copied())));
