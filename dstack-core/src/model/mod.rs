@@ -13,7 +13,7 @@ pub mod workflow;
 
 pub use attempt::{Exit, ExitCause, Loss};
 pub use command::{Command, Rejection, RuleFilter, Submission, Unfit};
-pub use event::{DecodeError, Encoded, Event};
+pub use event::{DecodeError, Encoded, EncodedRef, Event};
 pub use ids::{AppendId, AttemptId, ControllerId, IdError, LaunchId, LogId, RunId, RunnerId, WorkflowId};
 pub use record::{Batch, Content, Record, RecordHash};
 pub use rule::{Gpus, LaunchTiming, Offering, Purchase, RuleKey, Scope};
