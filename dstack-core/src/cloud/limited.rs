@@ -176,3 +176,90 @@ impl<T: CloudProvider> CloudProvider for Limited<T> {
         self.inner.notice().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::FutureExt;
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::clock::{Boot, VirtualClock};
+    use crate::cloud::fake::tests::{drive, request};
+    use crate::cloud::{Api, FakeCloud, Throttling, builtin_offerings};
+
+    const LOG: LogId = LogId::from_bytes([7; 16]);
+
+    fn limited() -> (Arc<VirtualClock>, Limited<FakeCloud>) {
+        let clock = Arc::new(VirtualClock::new(1));
+        let cloud = FakeCloud::new(Arc::clone(&clock) as Arc<dyn Clock>, 1).with_throttling(Throttling::EC2);
+        let limited = Limited::new(cloud, Arc::clone(&clock) as Arc<dyn Clock>, Limits::EC2);
+        (clock, limited)
+    }
+
+    #[test]
+    fn launches_wait_for_their_turn_and_none_is_throttled() {
+        let (clock, limited) = limited();
+        let requests: Vec<_> = (1..=15).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let answers = drive(&clock, join_all(requests.iter().map(|request| limited.launch(request))));
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+        assert_eq!(limited.inner().calls(Api::Launch), 15);
+        assert_eq!(clock.boot(), Boot(Duration::from_secs(5)), "five at once, ten at two a second");
+    }
+
+    #[test]
+    fn a_flood_of_looks_and_launches_never_delays_a_termination() {
+        let (clock, limited) = limited();
+        let scope = builtin_offerings()[0].scope.clone();
+        let requests: Vec<_> = (1..=20).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let mut launches = join_all(requests.iter().map(|request| limited.launch(request)));
+        let mut looks = join_all((0..60).map(|_| limited.look(&scope, LOG, &[])));
+        assert!((&mut launches).now_or_never().is_none() && (&mut looks).now_or_never().is_none());
+        let id = limited.inner().machines()[0].id.clone();
+        let answer = limited.terminate(&scope, &[id]).now_or_never();
+        assert_eq!(answer, Some(vec![Ok(())]));
+        assert_eq!(clock.boot(), Boot::default());
+    }
+
+    #[test]
+    fn the_allowance_is_what_gets_through() {
+        let (clock, limited) = limited();
+        let window = Span::from_secs(30);
+        assert_eq!(limited.allowance(Span::ZERO), 5);
+        assert_eq!(limited.allowance(window), 65);
+        let requests: Vec<_> = (1..=70).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let mut launches = join_all(requests.iter().map(|request| limited.launch(request)));
+        assert!((&mut launches).now_or_never().is_none());
+        assert_eq!(limited.allowance(window), 0, "65 wait, and 60 tokens come");
+        clock.advance(window.to_std());
+        assert!((&mut launches).now_or_never().is_none());
+        clock.advance(Duration::ZERO);
+        drop(launches);
+        assert_eq!(limited.allowance(Span::from_secs(1)), limited.allowance(Span::ZERO) + 2, "nobody waits any more");
+    }
+
+    #[test]
+    fn a_launch_dropped_while_it_waits_takes_nothing() {
+        let (clock, limited) = limited();
+        let requests: Vec<_> = (1..=8).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        for request in &requests[..5] {
+            drive(&clock, limited.launch(request)).expect("there is a token");
+        }
+        for request in &requests[5..] {
+            assert!(limited.launch(request).now_or_never().is_none());
+        }
+        assert_eq!((limited.allowance(Span::from_secs(1)), limited.inner().calls(Api::Launch)), (2, 5));
+    }
+
+    #[test]
+    fn an_answer_to_go_slower_empties_the_bucket() {
+        let (clock, limited) = limited();
+        limited.inner().fail_next_launch(LaunchError::Throttled("slower".into()));
+        let request = request(&builtin_offerings()[0], 1);
+        assert!(matches!(drive(&clock, limited.launch(&request)), Err(LaunchError::Throttled(_))));
+        assert_eq!(limited.allowance(Span::ZERO), 0);
+        assert!(drive(&clock, limited.launch(&request)).is_ok());
+        assert_eq!(clock.boot(), Boot(Duration::from_millis(500)));
+    }
+}

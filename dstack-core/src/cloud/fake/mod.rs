@@ -10,7 +10,7 @@ mod port;
 mod world;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use draw::Draw;
 pub use fake_cloud::FakeCloud;

@@ -13,6 +13,8 @@ mod behaviour;
 mod faults;
 mod properties;
 
+pub(crate) use behaviour::request;
+
 /// Drives a future to its end and lets time pass whenever it waits for that.
 pub(crate) fn drive<R>(clock: &VirtualClock, future: impl Future<Output = R>) -> R {
     let mut future = std::pin::pin!(future);

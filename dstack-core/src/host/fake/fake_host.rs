@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::attempt::{Attempt, Simulated};
 use crate::clock::{Boot, Clock};
-use crate::cloud::{Draw, FakeCloud, Gate, MachineState, NoWait};
+use crate::cloud::{Draw, FakeCloud, FakeMachine, Gate, MachineState, NoWait};
 use crate::host::{HostError, Job};
 use crate::model::{AttemptId, MachineId, Place, Span, WorkflowId};
 
@@ -247,20 +247,7 @@ impl FakeHost {
             (runner.is_some_and(|it| now < it.cut_until), runner.is_some_and(|it| it.is_changed))
         });
         if let Some(cloud) = &self.inner.cloud {
-            let is_here = cloud.machine(&place.machine).is_some_and(|machine| {
-                let is_up = machine.state() == MachineState::Running && machine.has_network;
-                is_up && machine.address.as_ref() == Some(&place.address)
-            });
-            if !is_here {
-                let others = |machine: &crate::cloud::FakeMachine| {
-                    machine.state() == MachineState::Running && machine.address.as_ref() == Some(&place.address)
-                };
-                return Err(if cloud.machines().iter().any(others) {
-                    HostError::Changed(format!("another machine answers at {}", place.address.0))
-                } else {
-                    HostError::Unreachable(format!("{} does not answer", place.machine))
-                });
-            }
+            answers(cloud, place)?;
         }
         if is_cut {
             return Err(HostError::Unreachable("the link is cut".into()));
@@ -270,4 +257,20 @@ impl FakeHost {
         }
         Ok(())
     }
+}
+
+/// Whether the place's machine answers at the place's address.
+fn answers(cloud: &FakeCloud, place: &Place) -> Result<(), HostError> {
+    let answering = |machine: &FakeMachine| {
+        let is_up = machine.state() == MachineState::Running && machine.has_network;
+        is_up && machine.address.as_ref() == Some(&place.address)
+    };
+    if cloud.machine(&place.machine).is_some_and(|machine| answering(&machine)) {
+        return Ok(());
+    }
+    Err(if cloud.machines().iter().any(answering) {
+        HostError::Changed(format!("another machine answers at {}", place.address.0))
+    } else {
+        HostError::Unreachable(format!("{} does not answer", place.machine))
+    })
 }

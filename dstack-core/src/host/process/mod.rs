@@ -23,9 +23,10 @@ mod kill_tests;
 #[cfg(test)]
 pub(crate) mod test_runner;
 
-pub(crate) use folder::{Life, RunnerFolder};
+pub(crate) use folder::{Life, RunnerFolder, make_folders};
+pub(crate) use identity::Identity;
 pub(crate) use leftovers::kill_leftovers;
-pub(crate) use wire::end_runner;
+pub(crate) use wire::{answers, end_runner};
 
 pub use host::ProcessHost;
 pub use supervisor::{READY, supervise};

@@ -162,11 +162,20 @@ impl Link {
     }
 }
 
-/// Asks the supervisor to end its runner, and itself.
+/// Whether the supervisor of this runner answers.
+pub(crate) async fn answers(folder: &RunnerFolder) -> bool {
+    let answer = async { Link::connect(folder).await?.ask(&Request::Poll(Vec::new())).await };
+    answer.await.is_ok()
+}
+
+/// Asks the supervisor to end its runner and itself; returns when its process is about to be gone.
 pub(crate) async fn end_runner(folder: &RunnerFolder) -> io::Result<()> {
-    match Link::connect(folder).await?.ask(&Request::End).await? {
+    let mut link = Link::connect(folder).await?;
+    match link.ask(&Request::End).await? {
+        // The connection ends with the process.
+        Reply::Done => link.receive::<Reply>().await.map(drop),
         Reply::Refused(why) => Err(io::Error::other(why)),
-        Reply::Done | Reply::Begun(_) | Reply::Standing(_) => Ok(()),
+        Reply::Begun(_) | Reply::Standing(_) => Err(io::Error::other("it answers something else")),
     }
 }
 
