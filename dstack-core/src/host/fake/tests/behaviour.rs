@@ -273,3 +273,18 @@ fn whatever_the_link_does_a_command_is_started_once() {
         assert_eq!(host.starts(ATTEMPT), 1);
     }
 }
+
+#[test]
+fn a_stopped_job_ends_at_once_if_it_listens_and_with_its_grace_if_not() {
+    for (lines, end_secs) in [(&["sleep 600"][..], 40), (&["trap '' TERM", "sleep 600"][..], 70)] {
+        let rig = Rig::new();
+        let machine = rig.launch(1);
+        rig.pass(40);
+        let place = rig.place(&machine);
+        assert_eq!(rig.start(&place, &script(lines)), Ok(Begun::Started));
+        let stop = Closing::Stop { grace: Span::from_secs(30) };
+        rig.run(rig.host.close(&place, ATTEMPT, stop)).expect("the runner is alive");
+        rig.pass(100);
+        assert_eq!(rig.host.runs()[0].until, Some(Boot(Duration::from_secs(end_secs))));
+    }
+}
