@@ -37,7 +37,7 @@ fn workflows_run_on_runners_that_are_started_for_them_and_torn_down_again() {
     let mut controller = world.controller(Options::default());
     world
         .run(async {
-            controller.client_mut().command(allow("m5.xlarge", 2)).await.expect("it is allowed");
+            controller.client_mut().command(allow("m7i.xlarge", 2)).await.expect("it is allowed");
             controller.client_mut().command(submit).await.expect("it is accepted");
             controller.run_until_idle().await.expect("the log can be used");
         })
@@ -52,5 +52,5 @@ fn workflows_run_on_runners_that_are_started_for_them_and_torn_down_again() {
         ]
     );
     assert!(world.cloud.machines().iter().all(|machine| !machine.is_live()), "no machine is left");
-    assert_eq!(world.cloud.max_live("m5.xlarge", Purchase::OnDemand), 1, "one workflow at a time needs one machine");
+    assert_eq!(world.cloud.max_live("m7i.xlarge", Purchase::OnDemand), 1, "one workflow at a time needs one machine");
 }
