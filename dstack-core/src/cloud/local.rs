@@ -17,9 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};
-use crate::host::process::{
-    Identity, Life, READY, RunnerFolder, answers, end_runner, kill_leftovers, make_folders,
-};
+use crate::host::process::{Identity, Life, READY, RunnerFolder, answers, end_runner, kill_leftovers, make_folders};
 use crate::model::{
     Address, Bytes, LaunchRequest, LaunchTiming, LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Scope, Span,
     Token,
@@ -85,7 +83,8 @@ impl LocalCloud {
 
     /// Starts a supervisor and returns when it listens, or has ended without.
     async fn spawn_supervisor(&self, folder: &RunnerFolder) -> io::Result<()> {
-        let (program, arguments) = self.supervisor.split_first().ok_or_else(|| io::Error::other("no program is set"))?;
+        let (program, arguments) =
+            self.supervisor.split_first().ok_or_else(|| io::Error::other("no program is set"))?;
         let mut child = Command::new(program)
             .args(arguments)
             .arg(folder.path())
@@ -259,7 +258,9 @@ fn look(root: &Path, log: LogId, known: &[Known]) -> io::Result<Look> {
 fn finish(folder: &RunnerFolder) -> io::Result<()> {
     // One that never started is forbidden to.
     if folder.mark_started()? || folder.life()? == Life::Alive {
-        if let Some(process) = Identity::read(&folder.identity())?.map(|identity| identity.open()).transpose()?.flatten() {
+        if let Some(process) =
+            Identity::read(&folder.identity())?.map(|identity| identity.open()).transpose()?.flatten()
+        {
             pidfd_send_signal(&process, Signal::KILL)?;
             poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&KILL_WAIT))?;
         }

@@ -5,20 +5,20 @@ use crate::model::state::{Outcome, Phase};
 use crate::model::{Command, Exit, Name, Purchase, WorkflowSpec};
 use crate::testkit::World;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     text.parse().expect("it is a name")
 }
 
-fn script(text: &str, commands: &[&str]) -> WorkflowSpec {
+pub(super) fn script(text: &str, commands: &[&str]) -> WorkflowSpec {
     WorkflowSpec::script(name(text), commands.iter().copied())
 }
 
-fn allow(instance_type: &str, max: u32) -> Command {
+pub(super) fn allow(instance_type: &str, max: u32) -> Command {
     let offering = World::offering(instance_type, Purchase::OnDemand).expect("it is in the built-in list");
     Command::Allow { offering: Box::new(offering), max }
 }
 
-fn outcomes(world: &World, run: crate::model::RunId) -> Vec<Phase> {
+pub(super) fn outcomes(world: &World, run: crate::model::RunId) -> Vec<Phase> {
     let mut client = world.client();
     world.run(client.refresh()).expect("it ends").expect("the log can be read");
     client.state().runs()[&run].workflows.iter().map(|workflow| workflow.phase.clone()).collect()

@@ -1,0 +1,3 @@
+//! Controllers in virtual time: whole lives.
+
+mod lives;
