@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -36,17 +37,24 @@ pub(super) fn prepare(folder: &Path, unique: [u8; 16]) -> Result<PathBuf, StoreE
     if !file.try_exists().map_err(no_file)? {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(no_file)?;
         filesystem::check(folder)?;
-        make_file(folder, &file, u128::from_ne_bytes(unique)).map_err(no_file)?;
+        make_file(folder, &file, &unique_name(unique)).map_err(no_file)?;
     } else {
         filesystem::check(folder)?;
     }
     Ok(file)
 }
 
+/// A file name that nobody else uses now, even if two processes draw the same entropy, as simulated clocks let them.
+pub(super) fn unique_name(entropy: [u8; 16]) -> String {
+    static DRAWN: AtomicU64 = AtomicU64::new(0);
+    let drawn = DRAWN.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{drawn}-{:08x}", std::process::id(), u128::from_ne_bytes(entropy) >> 96)
+}
+
 /// The file appears under its name complete and closed: closing it later would drop the locks that SQLite has on it in
 /// this process, because such locks belong to the process and not to the opened file.
-fn make_file(folder: &Path, file: &Path, unique: u128) -> std::io::Result<()> {
-    let draft = folder.join(format!("{FILE}.{unique:032x}"));
+fn make_file(folder: &Path, file: &Path, unique: &str) -> std::io::Result<()> {
+    let draft = folder.join(format!("{FILE}.{unique}"));
     drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?);
     let linked = std::fs::hard_link(&draft, file);
     std::fs::remove_file(&draft)?;

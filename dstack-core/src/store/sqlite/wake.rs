@@ -148,7 +148,7 @@ fn pause(listener: Option<&(PathBuf, UnixDatagram)>, stopped: &Receiver<()>, per
 fn listen(sockets: &Path, unique: [u8; 16]) -> std::io::Result<(PathBuf, UnixDatagram)> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(sockets)?;
-    let path = sockets.join(format!("{:016x}", u128::from_ne_bytes(unique) >> 64));
+    let path = sockets.join(connection::unique_name(unique));
     let socket = within_limit(&path, |path| UnixDatagram::bind(path))?;
     socket.set_read_timeout(Some(FALLBACK))?;
     Ok((path, socket))
