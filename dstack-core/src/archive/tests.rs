@@ -150,6 +150,7 @@ fn nothing_is_written_outside_whatever_an_archive_says() {
         &[(Symlink, "d/l", "../../x")],
         &[(Symlink, "l", "")],
         // Climbs out through another link, though each looks harmless by itself.
+        &[(Symlink, "a/b/root", "../.."), (Symlink, "a/b/x", "root/../..")],
         &[(Directory, "deep", ""), (Symlink, "deep/d", ".."), (Symlink, "deep/x", "d/../..")],
         &[(Link, "h", "/etc/hostname")],
         &[(Link, "h", "../x")],

@@ -233,3 +233,44 @@ fn skip(tokens: &[Token], reached: &mut [bool], last: Option<u8>) {
         reached[at + 1] |= reached[at] && may_end;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_match_what_git_says_they_match() {
+        for (line, matching, others) in [
+            ("**/a", &["a", "b/a", "b/c/a"][..], &["ba", "b/ca", "a/b"][..]),
+            ("a/**/b", &["a/b", "a/c/b", "a/c/d/b"], &["ab", "a/cb", "b"]),
+            ("a/**", &["a/b", "a/b/c"], &["a", "ab"]),
+            ("a?b/c", &["axb/c"], &["a/b/c", "ab/c"]),
+            ("a/?", &["a/b"], &["a/b/c", "a"]),
+            ("a/*/c", &["a/b/c"], &["a/c", "a/b/b/c"]),
+            ("*.o", &["x.o", "a/x.o", ".o"], &["x.oo"]),
+            ("/x", &["x"], &["a/x"]),
+            ("a[!b]/c", &["ac/c"], &["ab/c", "a//c"]),
+            ("[]-a]", &["]", "a", "_"], &["b", "["]),
+            ("a\\*", &["a*"], &["ab"]),
+            ("a ", &["a"], &["a "]),
+            ("a\\ ", &["a "], &["a"]),
+        ] {
+            let pattern = Pattern::parse(line.as_bytes()).expect("it can match");
+            for path in matching {
+                assert!(pattern.matches(path.as_bytes(), false), "{line} should match {path}");
+            }
+            for path in others {
+                assert!(!pattern.matches(path.as_bytes(), false), "{line} should not match {path}");
+            }
+        }
+        for line in ["", "# a", "/", "!", "   ", "a\\", "[a", "[[:no:]]"] {
+            assert_eq!(Pattern::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn many_stars_take_no_time() {
+        let pattern = Pattern::parse("*a".repeat(200).as_bytes()).expect("it can match");
+        assert!(!pattern.matches(format!("{}b", "a".repeat(4000)).as_bytes(), false));
+    }
+}

@@ -141,6 +141,10 @@ impl Rules {
 }
 
 fn read(path: &Path, most: u64) -> Option<Vec<u8>> {
+    // Opening a pipe would wait for ever.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
     let mut bytes = Vec::new();
     fs::File::open(path).ok()?.take(most + 1).read_to_end(&mut bytes).ok()?;
     (bytes.len() as u64 <= most).then_some(bytes)

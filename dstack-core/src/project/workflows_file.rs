@@ -230,7 +230,7 @@ fn ordered(workflows: &[Entry]) -> Result<Vec<usize>, ProjectError> {
     graph::order(&depends_on).map_err(|ring| {
         let mut names: Vec<&str> = ring.iter().take(20).map(|at| workflows[*at].name.as_str()).collect();
         names.extend(names.first().copied());
-        let next = ring.get(1).or(ring.first()).copied();
+        let next = ring.iter().copied().cycle().nth(1);
         let first = &workflows[ring[0]];
         let place = first.depends_on.iter().find(|(at, _)| Some(*at) == next).map_or(&first.place, |(_, place)| place);
         place.error(format!("workflows wait for each other: {}; remove one of these dependencies", names.join(" -> ")))

@@ -108,6 +108,15 @@ fn the_file_of_variables_is_checked() {
     }
 }
 
+#[test]
+fn every_character_that_a_shell_acts_on_is_refused_in_commands() {
+    let commands = "workflows:\n  - name: w\n    commands: ['echo ${{ x }}']\n";
+    for special in " \t\n|&;<>()$`\\\"'*?[]{}~#!^".chars() {
+        let given = planned(commands, Some("variables: {w: {x: d}}"), &[("x", &format!("a{special}b"))]);
+        assert!(given.is_err(), "{special:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
