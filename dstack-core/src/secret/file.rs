@@ -50,7 +50,9 @@ impl SecretFile {
             return Err(SecretError::Unreadable(format!("{name:?} is not a name for a secret: use {rule}")));
         }
         if value.expose().contains('\0') {
-            return Err(SecretError::Unreadable(format!("the value for {name} holds a zero byte, which no variable can")));
+            return Err(SecretError::Unreadable(format!(
+                "the value for {name} holds a zero byte, which no variable can"
+            )));
         }
         self.change(|secrets| {
             secrets.insert(name.to_owned(), value.clone());
@@ -84,7 +86,9 @@ impl SecretFile {
         };
         let mode = file.metadata().map_err(unreadable)?.permissions().mode();
         if mode & OTHERS != 0 {
-            return Err(unreadable(format!("others may read {shown}: run `chmod 600 {shown}` and set its secrets anew")));
+            return Err(unreadable(format!(
+                "others may read {shown}: run `chmod 600 {shown}` and set its secrets anew"
+            )));
         }
         let mut json = Vec::new();
         file.read_to_end(&mut json).map_err(unreadable)?;
@@ -205,7 +209,9 @@ mod tests {
     fn an_unreadable_file_is_said_without_what_is_in_it() {
         let (_root, file) = file();
         set(&file, "TOKEN", "x").expect("set");
-        for content in ["", "{", "[\"hunter2\"]", "{\"TOKEN\": \"hunter2\" \"x\"}", "{\"TOKEN\": {\"hunter2\": 1}}", "\"hunter2\""] {
+        for content in
+            ["", "{", "[\"hunter2\"]", "{\"TOKEN\": \"hunter2\" \"x\"}", "{\"TOKEN\": {\"hunter2\": 1}}", "\"hunter2\""]
+        {
             fs::write(&file.path, content).expect("written");
             let error = block_on(file.get("TOKEN")).expect_err("not readable");
             assert!(matches!(error, SecretError::Unreadable(_)));

@@ -35,6 +35,11 @@ pub(crate) fn supervisor_command() -> Vec<OsString> {
     vec!["/bin/sh".into(), "-c".into(), line.into(), test.into()]
 }
 
+/// The number of a process that it wrote to a file.
+pub(crate) fn read_pid(path: &Path) -> i32 {
+    fs::read_to_string(path).expect("it was written").trim().parse().expect("it is a number")
+}
+
 /// Runs this to its end on a runtime of its own.
 pub(crate) fn block_on(work: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
