@@ -97,6 +97,15 @@ fn seen(name: &str, state: MachineState) -> Seen {
     }
 }
 
+/// Notes that a look found nobody who needs this dead runner; false when one did before. Both of them tell of its end.
+fn mark_unneeded(folder: &RunnerFolder) -> io::Result<bool> {
+    match fs::OpenOptions::new().write(true).create_new(true).open(folder.path().join("unneeded")) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// One folder in a look: what its machine does, or nothing where there is none any more.
 fn look_at(root: &Path, name: &str, log: LogId, known: Option<&Known>) -> io::Result<Option<MachineState>> {
     let folder = RunnerFolder::new(root.join(name));
@@ -116,8 +125,7 @@ fn look_at(root: &Path, name: &str, log: LogId, known: Option<&Known>) -> io::Re
             if kill_leftovers(&folder).is_err() {
                 return Ok(Some(MachineState::ShuttingDown));
             }
-            if known.is_none() {
-                // Nobody needs it any more; this look still tells of its end.
+            if known.is_none() && !mark_unneeded(&folder)? {
                 remove(root, name)?;
             }
             Ok(Some(MachineState::Terminated))

@@ -217,7 +217,8 @@ fn a_look_at_a_machine_whose_supervisor_died_ends_what_it_left() {
             assert_gone(&pids);
         }
         assert_eq!(host.poll(&place(&machine), &[(attempt(1), 0)]).await.expect("answers")[0].progress, Progress::Lost);
-        // Once nobody asks for it, it is reported a last time and its folder goes; its token stays spent.
+        // Once nobody asks for it, two looks still report it, and its folder goes; its token stays spent.
+        assert_eq!(cloud.look(&scope(&cloud).await, LOG, &[]).await.expect("looked").machines.len(), 1);
         assert_eq!(cloud.look(&scope(&cloud).await, LOG, &[]).await.expect("looked").machines.len(), 1);
         assert_eq!(cloud.look(&scope(&cloud).await, LOG, &[]).await.expect("looked").machines, []);
         assert!(!here.root().join(&machine.id.0).exists());
