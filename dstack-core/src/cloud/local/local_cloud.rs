@@ -29,7 +29,7 @@ const ACCOUNT: &str = "this-machine";
 /// How long a new supervisor has until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long one that lives has to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between two tries to reach a supervisor that somebody else has just started.
 const CONNECT_PAUSE: Duration = Duration::from_millis(5);
 
@@ -141,7 +141,7 @@ impl CloudProvider for LocalCloud {
             instance_type: HERE.to_owned(),
             purchase: Purchase::OnDemand,
             cpu: MilliCpu(cpus.saturating_mul(1000)),
-            memory: Bytes(u64::from(memory.totalram).saturating_mul(u64::from(memory.mem_unit.max(1)))),
+            memory: Bytes(memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)))),
             disk: Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)),
             gpus: None,
             arch: std::env::consts::ARCH.to_owned(),

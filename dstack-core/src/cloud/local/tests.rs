@@ -178,7 +178,7 @@ fn terminating_kills_jobs_wherever_they_went_and_takes_their_files_away() {
         let machine = cloud.launch(&request(&cloud, LOG, 1).await).await.expect("up");
         let host = here.host();
         let pids = start_job_with_children(&host, &place(&machine), outside.path()).await;
-        assert_eq!(cloud.terminate(&scope(&cloud).await, &[machine.id.clone()]).await, [Ok(())]);
+        assert_eq!(cloud.terminate(&scope(&cloud).await, std::slice::from_ref(&machine.id)).await, [Ok(())]);
         assert_gone(&pids);
         assert!(!here.folder(&machine).attempts().exists());
         let polled = host.poll(&place(&machine), &[]).await;
@@ -195,7 +195,7 @@ fn a_supervisor_that_hangs_is_killed_with_all_it_has() {
         let pids = start_job_with_children(&here.host(), &place(&machine), outside.path()).await;
         let identity = Identity::read(&here.folder(&machine).identity()).expect("read").expect("written");
         kill_process(Pid::from_raw(identity.pid).expect("a number"), Signal::STOP).expect("it hangs");
-        assert_eq!(cloud.terminate(&scope(&cloud).await, &[machine.id.clone()]).await, [Ok(())]);
+        assert_eq!(cloud.terminate(&scope(&cloud).await, std::slice::from_ref(&machine.id)).await, [Ok(())]);
         assert_gone(&pids);
         assert_gone(&[identity.pid]);
     });

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -86,7 +86,10 @@ impl TestRunners {
             .spawn()
             .expect("the test program can be executed again");
         let stdout = child.stdout.take().expect("it is piped");
-        assert!(stdout.bytes().any(|byte| byte.is_ok_and(|byte| byte == READY)), "the supervisor did not listen");
+        assert!(
+            BufReader::new(stdout).bytes().any(|byte| byte.is_ok_and(|byte| byte == READY)),
+            "the supervisor did not listen"
+        );
         supervisors.push(child);
         place
     }
