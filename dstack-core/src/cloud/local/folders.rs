@@ -12,6 +12,8 @@ use crate::cloud::{Absence, Known, Look, MachineState, Seen};
 use crate::host::process::{Identity, Life, RunnerFolder, kill_leftovers, make_folders};
 use crate::model::{Address, LaunchRequest, LogId, MachineId, Token};
 
+/// How the name of a folder begins that is being taken away.
+const GONE: &str = ".gone-";
 /// How long a killed supervisor may take to be gone.
 const KILL_WAIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
@@ -69,10 +71,14 @@ pub(super) fn make_runner_folder(root: &Path, request: &LaunchRequest) -> io::Re
 /// Takes a dead runner's folder away. Its token stays spent.
 fn remove(root: &Path, token: &str) -> io::Result<()> {
     Tombstones::below(root).make(token)?;
-    let gone = root.join(format!(".gone-{token}"));
+    let gone = root.join(format!("{GONE}{token}"));
     match fs::rename(root.join(token), &gone) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.and_then(|()| fs::remove_dir_all(&gone)),
+        other => match other.and_then(|()| fs::remove_dir_all(&gone)) {
+            // Another look swept it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        },
     }
 }
 
@@ -104,6 +110,20 @@ fn mark_unneeded(folder: &RunnerFolder) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Finishes what a removal that was cut off has left.
+fn sweep(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(GONE)) {
+            match fs::remove_dir_all(entry.path()) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One folder in a look: what its machine does, or nothing where there is none any more.
@@ -140,6 +160,8 @@ pub(super) fn look(root: &Path, log: LogId, known: &[Known]) -> io::Result<Look>
             tombstones.make(&fenced.token.0)?;
         }
     }
+    make_folders(root)?;
+    sweep(root)?;
     let mut look = Look::default();
     for name in folder_names(root)? {
         let known = known.iter().find(|known| known.token.0 == name);

@@ -260,8 +260,10 @@ fn machines_of_other_logs_are_not_touched() {
         let machine = cloud.launch(&request).await.expect("up");
         here.kill_supervisor(&machine);
         fs::create_dir(here.root().join("not-a-runner")).expect("made");
+        fs::create_dir_all(here.root().join(".gone-half/attempts")).expect("made");
         let look = cloud.look(&scope(&cloud).await, LOG, &[]).await.expect("looked");
         assert_eq!(look.machines, []);
+        assert!(!here.root().join(".gone-half").exists(), "a removal that was cut off is finished");
         assert!(here.folder(&machine).path().exists());
         assert!(here.root().join("not-a-runner").exists());
         let looked = cloud.terminate(&scope(&cloud).await, &[MachineId("not-a-runner".to_owned())]).await;
