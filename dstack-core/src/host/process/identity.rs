@@ -61,6 +61,12 @@ pub(crate) fn open_if(pid: i32, is_meant: impl FnOnce(&Stat) -> bool) -> io::Res
     Ok(Stat::of(pid)?.filter(|stat| !stat.is_over() && is_meant(stat)).map(|_| handle))
 }
 
+/// Whether a process of this number runs, whichever it is.
+#[cfg(test)]
+pub(crate) fn is_running(pid: i32) -> bool {
+    Stat::of(pid).expect("it can be looked up").is_some_and(|stat| !stat.is_over())
+}
+
 /// The boot of this machine.
 pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())

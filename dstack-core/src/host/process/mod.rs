@@ -25,6 +25,8 @@ pub(crate) mod test_runner;
 
 pub(crate) use folder::{Life, RunnerFolder, make_folders};
 pub(crate) use identity::Identity;
+#[cfg(test)]
+pub(crate) use identity::is_running;
 pub(crate) use leftovers::kill_leftovers;
 pub(crate) use wire::{answers, end_runner};
 

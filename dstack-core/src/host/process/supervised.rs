@@ -63,7 +63,7 @@ impl Supervised {
         let group = Pid::from_child(&child);
         let ended = match open(&child) {
             Ok(leader) => {
-                Following::new(group, self.job.timeout.map(|limit| limit.to_std()), self.orders).to_end(&leader).await
+                Following::new(group, self.job.timeout.map(|limit| limit.to_std()), self.orders).follow(&leader).await
             }
             // Without a handle its end would go unnoticed: it is given up.
             Err(_) => Ended::Lost,
@@ -119,7 +119,7 @@ impl Following {
     }
 
     /// Returns when the leader has ended, and, if the group was asked to end, when all of it has or its grace is over.
-    async fn to_end(mut self, leader: &AsyncFd<OwnedFd>) -> Ended {
+    async fn follow(mut self, leader: &AsyncFd<OwnedFd>) -> Ended {
         let mut awaited: Option<AsyncFd<OwnedFd>> = None;
         loop {
             let deadline = [self.time_over, self.kill_at].into_iter().flatten().min();

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::Read as _;
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -33,6 +33,11 @@ pub(crate) fn supervisor_command() -> Vec<OsString> {
         "{FOLDER_VARIABLE}=\"$1\" exec \"$0\" --exact host::process::test_runner::supervisor_entry --nocapture"
     );
     vec!["/bin/sh".into(), "-c".into(), line.into(), test.into()]
+}
+
+/// The number of a process that it wrote to a file.
+pub(crate) fn read_pid(path: &Path) -> i32 {
+    fs::read_to_string(path).expect("it was written").trim().parse().expect("it is a number")
 }
 
 /// Runs this to its end on a runtime of its own.
@@ -81,7 +86,10 @@ impl TestRunners {
             .spawn()
             .expect("the test program can be executed again");
         let stdout = child.stdout.take().expect("it is piped");
-        assert!(stdout.bytes().any(|byte| byte.is_ok_and(|byte| byte == READY)), "the supervisor did not listen");
+        assert!(
+            BufReader::new(stdout).bytes().any(|byte| byte.is_ok_and(|byte| byte == READY)),
+            "the supervisor did not listen"
+        );
         supervisors.push(child);
         place
     }

@@ -1,26 +1,22 @@
 //! Machines that are folders and processes here.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};
-use crate::host::process::{Identity, Life, READY, RunnerFolder, answers, end_runner, kill_leftovers, make_folders};
+use super::folders::{Tombstones, finish, is_folder_name, look, make_runner_folder, request_of};
+use crate::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
+use crate::host::process::{Life, READY, RunnerFolder, answers, end_runner, make_folders};
 use crate::model::{
     Address, Bytes, LaunchRequest, LaunchTiming, LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Scope, Span,
-    Token,
 };
 
 /// Name under which it is registered.
@@ -33,11 +29,9 @@ const ACCOUNT: &str = "this-machine";
 /// How long a new supervisor has until it listens.
 const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long one that lives has to answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// Pause between two tries to reach a supervisor that somebody else has just started.
 const CONNECT_PAUSE: Duration = Duration::from_millis(5);
-/// How long a killed supervisor may take to be gone.
-const KILL_WAIT: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Runners on this machine: the provider `local`.
 ///
@@ -127,154 +121,6 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 
     spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
-fn is_folder_name(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
-}
-
-/// Tokens that are spent, by name: a machine of theirs is gone with its folder, or forbidden.
-#[derive(Debug, Clone)]
-struct Tombstones(PathBuf);
-
-impl Tombstones {
-    fn below(root: &Path) -> Self {
-        Self(root.join(".spent"))
-    }
-
-    fn make(&self, token: &str) -> io::Result<()> {
-        make_folders(&self.0)?;
-        fs::write(self.0.join(token), "")
-    }
-
-    fn has(&self, token: &str) -> io::Result<bool> {
-        self.0.join(token).try_exists()
-    }
-}
-
-/// The folder's request, if it is a runner's.
-fn request_of(folder: &RunnerFolder) -> io::Result<Option<LaunchRequest>> {
-    match fs::read(folder.path().join("request")) {
-        Ok(json) => Ok(serde_json::from_slice(&json).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes the folder of a launch, with its request in it from the first moment on; whatever is there stays.
-fn make_runner_folder(root: &Path, request: &LaunchRequest) -> io::Result<()> {
-    let token = request.token();
-    let folder = root.join(&token.0);
-    make_folders(root)?;
-    if folder.try_exists()? {
-        return Ok(());
-    }
-    let beside = root.join(format!(".new-{token}-{}", std::process::id()));
-    make_folders(&beside)?;
-    fs::write(beside.join("request"), serde_json::to_vec(request)?)?;
-    let placed = match fs::rename(&beside, &folder) {
-        Err(_) if folder.try_exists()? => Ok(()),
-        other => other,
-    };
-    let _ = fs::remove_dir_all(&beside);
-    placed
-}
-
-/// Takes a dead runner's folder away. Its token stays spent.
-fn remove(root: &Path, token: &str) -> io::Result<()> {
-    Tombstones::below(root).make(token)?;
-    let gone = root.join(format!(".gone-{token}"));
-    match fs::rename(root.join(token), &gone) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.and_then(|()| fs::remove_dir_all(&gone)),
-    }
-}
-
-/// Names of everything below the root that may be a runner's folder.
-fn folder_names(root: &Path) -> io::Result<BTreeSet<String>> {
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(error),
-    };
-    let names = entries.map(|entry| Ok(entry?.file_name().into_string().ok().filter(|name| is_folder_name(name))));
-    names.filter_map(Result::transpose).collect()
-}
-
-fn seen(name: &str, state: MachineState) -> Seen {
-    Seen {
-        id: MachineId(name.to_owned()),
-        token: Some(Token(name.to_owned())),
-        state,
-        address: Some(Address(name.to_owned())),
-        reason: None,
-    }
-}
-
-/// One folder in a look: what its machine does, or nothing where there is none any more.
-fn look_at(root: &Path, name: &str, log: LogId, known: Option<&Known>) -> io::Result<Option<MachineState>> {
-    let folder = RunnerFolder::new(root.join(name));
-    if request_of(&folder)?.is_none_or(|request| request.log != log) {
-        return Ok(None);
-    }
-    let is_forbidden = known.is_some_and(|known| known.is_final) && folder.life()? == Life::NeverStarted;
-    if is_forbidden && folder.mark_started()? {
-        remove(root, name)?;
-        return Ok(None);
-    }
-    match folder.life()? {
-        Life::Absent => Ok(None),
-        Life::NeverStarted => Ok(Some(MachineState::Pending)),
-        Life::Alive => Ok(Some(MachineState::Running)),
-        Life::Dead => {
-            if kill_leftovers(&folder).is_err() {
-                return Ok(Some(MachineState::ShuttingDown));
-            }
-            if known.is_some() {
-                return Ok(Some(MachineState::Terminated));
-            }
-            remove(root, name)?;
-            Ok(None)
-        }
-    }
-}
-
-fn look(root: &Path, log: LogId, known: &[Known]) -> io::Result<Look> {
-    let tombstones = Tombstones::below(root);
-    for fenced in known.iter().filter(|known| known.is_final && is_folder_name(&known.token.0)) {
-        if !root.join(&fenced.token.0).try_exists()? {
-            tombstones.make(&fenced.token.0)?;
-        }
-    }
-    let mut look = Look::default();
-    for name in folder_names(root)? {
-        let known = known.iter().find(|known| known.token.0 == name);
-        look.machines.extend(look_at(root, &name, log, known)?.map(|state| seen(&name, state)));
-    }
-    let is_seen = |known: &&Known| look.machines.iter().any(|machine| machine.id.0 == known.token.0);
-    look.absent = known.iter().filter(|known| !is_seen(known)).map(|known| Absence(known.token.clone())).collect();
-    Ok(look)
-}
-
-/// Ends what is left of a runner whose supervisor did not end it itself, and takes its attempts' files away.
-fn finish(folder: &RunnerFolder) -> io::Result<()> {
-    // One that never started is forbidden to.
-    if folder.mark_started()? || folder.life()? == Life::Alive {
-        if let Some(process) =
-            Identity::read(&folder.identity())?.map(|identity| identity.open()).transpose()?.flatten()
-        {
-            pidfd_send_signal(&process, Signal::KILL)?;
-            poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&KILL_WAIT))?;
-        }
-        if folder.life()? == Life::Alive {
-            return Err(io::Error::other("its supervisor cannot be ended"));
-        }
-    }
-    kill_leftovers(folder)?;
-    match fs::remove_dir_all(folder.attempts()) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
 #[async_trait]
 impl CloudProvider for LocalCloud {
     async fn scope(&self, region: &str) -> Result<Scope, CloudError> {
@@ -286,8 +132,9 @@ impl CloudProvider for LocalCloud {
 
     async fn catalogue(&self, region: &str) -> Result<Vec<Offering>, CloudError> {
         let scope = self.scope(region).await?;
-        make_folders(&self.root).map_err(unanswered)?;
-        let disk = rustix::fs::statvfs(&self.root).map_err(unanswered)?;
+        // Asking makes no folder: what is refused leaves nothing behind.
+        let there = self.root.ancestors().find(|folder| folder.is_dir()).unwrap_or_else(|| Path::new("/"));
+        let disk = rustix::fs::statvfs(there).map_err(unanswered)?;
         let memory = rustix::system::sysinfo();
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
         Ok(vec![Offering {
@@ -295,7 +142,7 @@ impl CloudProvider for LocalCloud {
             instance_type: HERE.to_owned(),
             purchase: Purchase::OnDemand,
             cpu: MilliCpu(cpus.saturating_mul(1000)),
-            memory: Bytes(u64::from(memory.totalram).saturating_mul(u64::from(memory.mem_unit.max(1)))),
+            memory: Bytes(memory.totalram.saturating_mul(u64::from(memory.mem_unit.max(1)))),
             disk: Bytes(disk.f_bavail.saturating_mul(disk.f_frsize)),
             gpus: None,
             arch: std::env::consts::ARCH.to_owned(),
@@ -383,7 +230,8 @@ impl LocalCloud {
         let folder = self.folder(&machine.0);
         let life = folder.life().map_err(unanswered)?;
         if life == Life::Absent || request_of(&folder).map_err(unanswered)?.is_none() {
-            return Err(CloudError::NotFound);
+            let is_spent = Tombstones::below(&self.root).has(&machine.0).map_err(unanswered)?;
+            return if is_spent { Ok(()) } else { Err(CloudError::NotFound) };
         }
         if life == Life::Alive {
             // If it does not answer, it is killed: nothing here depends on its help.
