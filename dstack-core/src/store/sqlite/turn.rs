@@ -1,0 +1,94 @@
+//! Whose turn it is to write: SQLite's own lock goes to whoever asks first after a release, which starves the others.
+
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::connection::BUSY_MAX;
+use crate::store::StoreError;
+
+/// The lock's file in the log's folder.
+const FILE: &str = "log.turn";
+/// Shortest pause between two tries.
+const PAUSE_MIN: Duration = Duration::from_micros(40);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_millis(1);
+
+/// A queue for the write lock that is one place long. Who holds the turn is the only one that waits for the write lock,
+/// so who has just written cannot overtake it: two writers alternate, and neither starves.
+pub(super) struct TurnLock {
+    file: File,
+}
+
+/// The turn; given up when dropped.
+pub(super) struct Turn<'a> {
+    lock: &'a TurnLock,
+}
+
+impl TurnLock {
+    pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+        let file = options.open(folder.join(FILE)).map_err(|error| StoreError::Unreachable(Box::new(error)))?;
+        Ok(Self { file })
+    }
+
+    /// Waits for the turn, but not for ever: the process that has it may be stopped.
+    pub(super) fn take(&self) -> Result<Turn<'_>, StoreError> {
+        let mut pause = Pause::new();
+        loop {
+            match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Turn { lock: self }),
+                Err(Errno::WOULDBLOCK | Errno::INTR) if pause.sleep(BUSY_MAX) => {}
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {
+                    let why = "another process has held the log for 10 seconds";
+                    return Err(StoreError::Unreachable(std::io::Error::new(ErrorKind::TimedOut, why).into()));
+                }
+                Err(error) => return Err(StoreError::Unreachable(Box::new(error))),
+            }
+        }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        // A lock that cannot be given up goes with the file.
+        let _ = flock(&self.lock.file, FlockOperation::Unlock);
+    }
+}
+
+/// Growing pauses with jitter, and their sum.
+pub(super) struct Pause {
+    next: Duration,
+    slept: Duration,
+}
+
+impl Pause {
+    pub(super) const fn new() -> Self {
+        Self { next: PAUSE_MIN, slept: Duration::ZERO }
+    }
+
+    /// Sleeps a little longer than the last time; says no once `most` has been slept in all.
+    pub(super) fn sleep(&mut self, most: Duration) -> bool {
+        if self.slept >= most {
+            return false;
+        }
+        let length = self.next + self.next * (jitter() % 64) / 64;
+        std::thread::sleep(length);
+        self.slept += length;
+        self.next = (self.next * 5 / 4).min(PAUSE_MAX);
+        true
+    }
+}
+
+/// A number that differs from call to call and from process to process: enough to keep two waiters out of step.
+fn jitter() -> u32 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed) ^ (u64::from(std::process::id()) << 20);
+    u32::try_from(call.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).unwrap_or(0)
+}
