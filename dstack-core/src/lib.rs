@@ -1,5 +1,7 @@
 //! Runners on demand in your own cloud: an event-sourced scheduler and controller to embed.
 
+#[cfg(any(feature = "local", feature = "project"))]
+pub mod archive;
 pub mod blob;
 mod client;
 pub mod clock;
