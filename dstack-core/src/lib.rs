@@ -6,6 +6,8 @@ pub mod blob;
 mod client;
 pub mod clock;
 pub mod cloud;
+#[cfg(all(feature = "local", feature = "sqlite"))]
+pub mod home;
 pub mod host;
 pub mod model;
 #[cfg(feature = "project")]
