@@ -6,6 +6,7 @@ pub mod blob;
 mod client;
 pub mod clock;
 pub mod cloud;
+pub mod controller;
 #[cfg(all(feature = "local", feature = "sqlite"))]
 pub mod home;
 pub mod host;
@@ -18,3 +19,4 @@ pub mod store;
 pub mod testkit;
 
 pub use client::{Client, ClientError};
+pub use controller::{Controller, ControllerError, Options, Ports, Provider, Step};

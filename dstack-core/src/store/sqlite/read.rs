@@ -163,12 +163,14 @@ impl Place {
     ) -> Result<(Arc<Kind>, &'a [u8]), StoreError> {
         let seq = self.seq.next();
         let wrong = |why: &str| corrupt(seq, why);
-        if row.get::<_, i64>(0).map(seq_of).map_err(unreachable)? != seq {
+        if row.get::<_, i64>(0).map(seq_of).map_err(|error| wrong(&error.to_string()))? != seq {
             return Err(wrong("it is missing"));
         }
         let index: u32 = row.get(2).map_err(|_| wrong("its place in the append is no number of a place"))?;
-        let id = row.get_ref(3).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(unreachable)?;
-        let at = row.get_ref(4).and_then(|value| Ok(value.as_i64_or_null()?)).map_err(unreachable)?;
+        let id =
+            row.get_ref(3).and_then(|value| Ok(value.as_blob_or_null()?)).map_err(|error| wrong(&error.to_string()))?;
+        let at =
+            row.get_ref(4).and_then(|value| Ok(value.as_i64_or_null()?)).map_err(|error| wrong(&error.to_string()))?;
         match (index, id, at) {
             (0, Some(id), Some(at)) => {
                 let id = id.try_into().map_err(|_| wrong("its append id is not 16 bytes long"))?;
@@ -178,7 +180,7 @@ impl Place {
             (1.., None, None) if self.index.is_some_and(|last| last.checked_add(1) == Some(index)) => {}
             _ => return Err(wrong("its place in the append does not follow")),
         }
-        let number: i64 = row.get(1).map_err(unreachable)?;
+        let number: i64 = row.get(1).map_err(|error| wrong(&error.to_string()))?;
         let kind = match last_kind {
             Some((known, kind)) if *known == number => Arc::clone(kind),
             _ => {
@@ -188,8 +190,9 @@ impl Place {
                 kind
             }
         };
-        let json = row.get_ref(5).and_then(|value| Ok(value.as_blob()?)).map_err(unreachable)?;
-        let stored = row.get_ref(6).and_then(|value| Ok(value.as_blob()?)).map_err(unreachable)?;
+        let json = row.get_ref(5).and_then(|value| Ok(value.as_blob()?)).map_err(|error| wrong(&error.to_string()))?;
+        let stored =
+            row.get_ref(6).and_then(|value| Ok(value.as_blob()?)).map_err(|error| wrong(&error.to_string()))?;
         let event = EncodedRef { kind: &kind.name, version: kind.version, json };
         let hash = self.hash.next_of(seq, self.at, self.append, index, event);
         if stored != hash.0 {

@@ -32,19 +32,19 @@ impl Database {
         if damage != "ok" {
             return Err(StoreError::Unusable(format!("log.db is damaged: {damage}; its records can all be read")));
         }
-        // What was appended since the walk is not in these lists.
-        let kept_steps: Vec<(Seq, i64)> =
-            self.derived("SELECT seq, offset_us FROM step ORDER BY seq", |row| Ok((seq_of(row.get(0)?), row.get(1)?)))?;
-        let kept_runs = self.derived("SELECT seq, id, name FROM run ORDER BY seq", fields)?;
-        let kept_runs = kept_runs.into_iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
-        let (runs_end, steps_end) = (runs.len(), steps.len());
-        compare(&runs, &kept_runs[..runs_end.min(kept_runs.len())], |row| row.submitted)?;
-        compare(&steps, &kept_steps[..steps_end.min(kept_steps.len())], |step| step.0)?;
-        let more_runs = kept_runs.get(runs_end).map(|row| row.submitted);
-        let mut strays = more_runs.into_iter().chain(kept_steps.get(steps_end).map(|step| step.0));
-        if let Some(stray) = strays.find(|stray| *stray <= seq) {
-            return Err(differs(stray));
+        let before_first = "SELECT EXISTS (SELECT 1 FROM record WHERE seq < 1)";
+        if self.connection.query_row(before_first, [], |row| row.get(0)).map_err(unreachable)? {
+            return Err(StoreError::Corrupt { seq: seq.next(), why: "a record stands before the first".to_owned() });
         }
+        // What was appended since the walk is not in its lists.
+        let mut kept_steps: Vec<(Seq, i64)> =
+            self.derived("SELECT seq, offset_us FROM step ORDER BY seq", |row| Ok((seq_of(row.get(0)?), row.get(1)?)))?;
+        kept_steps.retain(|(place, _)| *place <= seq);
+        let kept_runs = self.derived("SELECT seq, id, name FROM run ORDER BY seq", fields)?;
+        let mut kept_runs = kept_runs.into_iter().map(run_row).collect::<Result<Vec<_>, _>>()?;
+        kept_runs.retain(|row| row.submitted <= seq);
+        compare(&runs, &kept_runs, |row| row.submitted)?;
+        compare(&steps, &kept_steps, |step| step.0)?;
         Ok(Head { seq, hash, ..self.head()? })
     }
 
@@ -59,11 +59,11 @@ impl Database {
     }
 }
 
-fn differs(seq: Seq) -> StoreError {
-    StoreError::Corrupt { seq, why: "what the file keeps beside it is not what it says".to_owned() }
-}
-
+/// Names the first record about which the two lists differ.
 fn compare<T: PartialEq>(said: &[T], kept: &[T], seq: impl Fn(&T) -> Seq) -> Result<(), StoreError> {
-    let pairs = said.iter().zip(kept.iter().map(Some).chain(std::iter::repeat(None)));
-    pairs.into_iter().find(|(said, kept)| Some(*said) != *kept).map_or(Ok(()), |(said, _)| Err(differs(seq(said))))
+    let differing = (0..said.len().max(kept.len())).find(|index| said.get(*index) != kept.get(*index));
+    let Some(index) = differing else { return Ok(()) };
+    let places = [said.get(index), kept.get(index)].into_iter().flatten().map(seq);
+    let why = "what the file keeps beside it is not what it says".to_owned();
+    Err(StoreError::Corrupt { seq: places.min().unwrap_or(Seq::START), why })
 }
