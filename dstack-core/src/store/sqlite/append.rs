@@ -15,17 +15,28 @@ const INSERT: &str = "INSERT INTO record (seq, kind, idx, append, at, json, hash
 
 impl Database {
     /// Appends the batch right after `expected`. One sync of the disk if it succeeds, none otherwise.
+    ///
+    /// After a conflict the turn is kept: call [`Database::give_up_turn`] if the append is not tried again soon.
     pub(super) fn append(&mut self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
         if batch.events.is_empty() || !batch.is_within_bounds() {
             return Err(AppendError::TooLarge);
         }
-        let Some(lock) = &self.turn else {
-            return Err(StoreError::Unusable("the log was opened for reading only".to_owned()).into());
-        };
-        let turn = lock.take()?;
+        self.turn()?.take()?;
+        let outcome = self.append_in_turn(expected, batch);
+        match &outcome {
+            Ok(_) => self.give_up_turn(),
+            Err(AppendError::Conflict { .. }) => {}
+            Err(_) => {
+                self.give_up_turn();
+                self.kinds.forget();
+            }
+        }
+        outcome
+    }
+
+    fn append_in_turn(&mut self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
         let transaction =
             Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(nothing_appended)?;
-        drop(turn);
         if let Some(known) = recognise(&transaction, batch)? {
             return Ok(known);
         }
@@ -33,16 +44,14 @@ impl Database {
         if head.seq != expected {
             return Err(AppendError::Conflict { head });
         }
-        let inserted = insert_all(&transaction, &mut self.kinds, head, batch).map_err(nothing_appended);
-        let outcome = inserted.and_then(|appended| match transaction.commit() {
+        // The next writer may queue up while this one writes.
+        self.give_up_turn();
+        let appended = insert_all(&transaction, &mut self.kinds, head, batch).map_err(nothing_appended)?;
+        match transaction.commit() {
             Ok(()) => Ok(appended),
             Err(error) if is_full(&error) => Err(AppendError::Full),
             Err(error) => Err(AppendError::Unknown(Box::new(error))),
-        });
-        if outcome.is_err() {
-            self.kinds.forget();
         }
-        outcome
     }
 }
 

@@ -27,11 +27,12 @@ impl Database {
         let turn = TurnLock::open(folder)?;
         let connection = {
             // Two processes that turn a new file's journal on at once would fail each other.
-            let _turn = turn.take()?;
+            turn.take()?;
             let connection = connection::open_to_write(&file)?;
             if !schema::is_ready(&connection)? {
                 schema::create(&connection)?;
             }
+            turn.release();
             connection
         };
         Ok(Self { connection, clock, kinds: Kinds::default(), turn: Some(turn) })
@@ -49,5 +50,26 @@ impl Database {
             return Ok(None);
         }
         Ok(Some(Self { connection, clock, kinds: Kinds::default(), turn: None }))
+    }
+
+    /// The queue of the writers.
+    ///
+    /// # Errors
+    /// When the log is open for reading only.
+    pub(super) fn turn(&self) -> Result<&TurnLock, StoreError> {
+        let refused = || StoreError::Unusable("the log was opened for reading only".to_owned());
+        self.turn.as_ref().ok_or_else(refused)
+    }
+
+    /// Whether a conflict left the turn to this database.
+    pub(super) fn keeps_turn(&self) -> bool {
+        self.turn.as_ref().is_some_and(TurnLock::is_held)
+    }
+
+    /// Lets others write before this database.
+    pub(super) fn give_up_turn(&self) {
+        if let Some(turn) = &self.turn {
+            turn.release();
+        }
     }
 }

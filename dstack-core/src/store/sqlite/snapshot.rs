@@ -33,13 +33,10 @@ impl Database {
 
     /// Puts a snapshot in the place of any other.
     pub(super) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let Some(lock) = &self.turn else {
-            return Err(StoreError::Unusable("the log was opened for reading only".to_owned()));
-        };
-        let turn = lock.take()?;
-        let transaction =
-            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(unreachable)?;
-        drop(turn);
+        self.turn()?.take()?;
+        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
+        self.give_up_turn();
+        let transaction = begun.map_err(unreachable)?;
         let digest = digest_of(snapshot);
         transaction.execute("DELETE FROM snapshot", []).map_err(unreachable)?;
         transaction

@@ -1,5 +1,6 @@
 //! Whose turn it is to write: SQLite's own lock goes to whoever asks first after a release, which starves the others.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -22,28 +23,33 @@ const PAUSE_MAX: Duration = Duration::from_millis(1);
 
 /// A queue for the write lock that is one place long. Who holds the turn is the only one that waits for the write lock,
 /// so who has just written cannot overtake it: two writers alternate, and neither starves.
+///
+/// An append that came too late keeps the turn for a moment: by the time it is tried again, whoever won would otherwise
+/// have moved the log's end once more, and so for ever.
 pub(super) struct TurnLock {
     file: File,
-}
-
-/// The turn; given up when dropped.
-pub(super) struct Turn<'a> {
-    lock: &'a TurnLock,
+    held: Cell<bool>,
 }
 
 impl TurnLock {
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
         let file = options.open(folder.join(FILE)).map_err(|error| StoreError::Unreachable(Box::new(error)))?;
-        Ok(Self { file })
+        Ok(Self { file, held: Cell::new(false) })
     }
 
-    /// Waits for the turn, but not for ever: the process that has it may be stopped.
-    pub(super) fn take(&self) -> Result<Turn<'_>, StoreError> {
+    /// Waits for the turn, but not for ever: the process that has it may be stopped. Nothing to do when it was kept.
+    pub(super) fn take(&self) -> Result<(), StoreError> {
+        if self.held.get() {
+            return Ok(());
+        }
         let mut pause = Pause::new();
         loop {
             match flock(&self.file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Turn { lock: self }),
+                Ok(()) => {
+                    self.held.set(true);
+                    return Ok(());
+                }
                 Err(Errno::WOULDBLOCK | Errno::INTR) if pause.sleep(BUSY_MAX) => {}
                 Err(Errno::WOULDBLOCK | Errno::INTR) => {
                     let why = "another process has held the log for 10 seconds";
@@ -53,12 +59,18 @@ impl TurnLock {
             }
         }
     }
-}
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        // A lock that cannot be given up goes with the file.
-        let _ = flock(&self.lock.file, FlockOperation::Unlock);
+    /// Gives the turn up, if it is held.
+    pub(super) fn release(&self) {
+        if self.held.replace(false) {
+            // A lock that cannot be given up goes with the file.
+            let _ = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+
+    /// Whether the turn is held.
+    pub(super) const fn is_held(&self) -> bool {
+        self.held.get()
     }
 }
 
