@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-
+use super::glob::Pattern;
 use super::index;
 
 const MAX_RULES_BYTES: u64 = 16 * 1024 * 1024;
@@ -18,7 +17,8 @@ const MAX_INDEX_BYTES: u64 = 1024 * 1024 * 1024;
 pub(super) struct Rules(Rc<Level>);
 
 struct Level {
-    own: Gitignore,
+    folder: PathBuf,
+    patterns: Vec<Pattern>,
     above: Option<Rules>,
 }
 
@@ -27,17 +27,13 @@ impl Rules {
         // As git does, a link in the place of the file is not followed.
         let is_file = fs::symlink_metadata(file).is_ok_and(|facts| facts.is_file());
         let Some(text) = is_file.then(|| read(file, MAX_RULES_BYTES)).flatten() else { return above };
-        let text = String::from_utf8_lossy(&text);
-        let mut builder = GitignoreBuilder::new(folder);
-        builder.allow_unclosed_class(false);
-        for line in text.strip_prefix('\u{feff}').unwrap_or(&text).split('\n') {
-            // A line that is no pattern matches nothing, in git too.
-            let _ = builder.add_line(None, line.strip_suffix('\r').unwrap_or(line));
+        let lines = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).split(|byte| *byte == b'\n');
+        let patterns: Vec<Pattern> =
+            lines.filter_map(|line| Pattern::parse(line.strip_suffix(b"\r").unwrap_or(line))).collect();
+        if patterns.is_empty() {
+            return above;
         }
-        match builder.build() {
-            Ok(own) if !own.is_empty() => Some(Self(Rc::new(Level { own, above }))),
-            Ok(_) | Err(_) => above,
-        }
+        Some(Self(Rc::new(Level { folder: folder.to_path_buf(), patterns, above })))
     }
 
     /// The rules inside this folder.
@@ -49,11 +45,12 @@ impl Rules {
     pub(super) fn ignore(&self, path: &Path, is_folder: bool) -> bool {
         let mut level = Some(self);
         while let Some(Self(rules)) = level {
-            match rules.own.matched(path, is_folder) {
-                Match::Ignore(_) => return true,
-                Match::Whitelist(_) => return false,
-                Match::None => level = rules.above.as_ref(),
+            let relative = path.strip_prefix(&rules.folder).map_or(&b""[..], |path| path.as_os_str().as_bytes());
+            // The last line that matches decides; then the folder above is asked.
+            if let Some(last) = rules.patterns.iter().rfind(|pattern| pattern.matches(relative, is_folder)) {
+                return !last.is_negated;
             }
+            level = rules.above.as_ref();
         }
         false
     }
@@ -134,8 +131,8 @@ impl Rules {
     /// The rules that decide over `place`: those of folders that hold it.
     fn at(&self, place: &Path) -> Self {
         let mut rules = self;
-        while let (true, Some(above)) =
-            (!place.starts_with(rules.0.own.path()) || place == rules.0.own.path(), &rules.0.above)
+        while let Some(above) =
+            rules.0.above.as_ref().filter(|_| place == rules.0.folder || !place.starts_with(&rules.0.folder))
         {
             rules = above;
         }

@@ -6,6 +6,7 @@
 
 mod error;
 mod files;
+mod glob;
 mod graph;
 mod ignores;
 mod index;

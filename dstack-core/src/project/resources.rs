@@ -165,6 +165,9 @@ fn split_names(text: &Text) -> Result<Vec<String>, ProjectError> {
 
 fn gpu_name(text: &Text) -> Result<String, ProjectError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-' | b'_' | b'.');
+    if text.text.contains("..") {
+        minimum(text)?;
+    }
     let begins = text.text.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     if !begins || !text.text.bytes().all(allowed) {
         return Err(text.error(format!("{:?} is not the name of a GPU: write one like A10G", text.text)));
