@@ -23,6 +23,43 @@ use crate::model::{LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Sco
 ///
 /// Faults come by chance ([`Faults`]) and to order ([`Script`]), all of it from one seed. Time is the clock's: what is due
 /// happens when the cloud is next called or asked. Clones share one cloud.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use dstack_core::clock::VirtualClock;
+/// use dstack_core::cloud::{CloudProvider, FakeCloud, LaunchError, MachineState};
+/// use dstack_core::model::{LaunchId, LaunchRequest, LogId};
+/// use futures::FutureExt;
+///
+/// let clock = Arc::new(VirtualClock::new(7));
+/// let cloud = FakeCloud::new(clock.clone(), 7);
+///
+/// let catalogue = cloud.catalogue("us-east-1").now_or_never().expect("nothing delays it")?;
+/// let offering = &catalogue[0];
+/// let request = LaunchRequest {
+///     log: LogId::from_bytes([1; 16]),
+///     launch: LaunchId::from_bits(1),
+///     rule: offering.rule_key(),
+///     scope: offering.scope.clone(),
+///     zone: offering.zones[0].clone(),
+///     image: offering.image.clone(),
+///     timing: offering.timing,
+/// };
+///
+/// // The launch happens, and its caller never hears of it.
+/// cloud.lose_next_answer();
+/// let answer = cloud.launch(&request).now_or_never().expect("nothing delays it");
+/// assert!(matches!(answer, Err(LaunchError::Unknown(_))));
+///
+/// // The same token finds the machine that it made.
+/// let machine = cloud.launch(&request).now_or_never().expect("nothing delays it").expect("it is there");
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(cloud.machine(&machine.id).expect("it was launched").state(), MachineState::Running);
+/// assert_eq!(cloud.max_live(&offering.instance_type, offering.purchase), 1);
+/// # Ok::<(), dstack_core::cloud::CloudError>(())
+/// ```
 #[derive(Clone)]
 pub struct FakeCloud {
     pub(super) inner: Arc<Inner>,

@@ -53,7 +53,7 @@ impl FakeMachine {
 
     /// When it was launched.
     pub fn launched(&self) -> Boot {
-        self.history.first().map_or(Boot::default(), |(since, _)| *since)
+        self.history.first().map_or_else(Boot::default, |(since, _)| *since)
     }
 
     /// Whether it takes a slot.

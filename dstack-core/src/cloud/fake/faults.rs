@@ -7,8 +7,8 @@ use crate::model::Span;
 
 /// Faults by chance. Every rate is per mille: of calls, of rows in a look, or of machines, as its name says.
 ///
-/// All rates are 0 by default. They compose: a launch can be doubled, late and answered with a spot machine that was asked
-/// for as on-demand and dies while it boots.
+/// All rates are 0 by default. They compose: a launch can be late, find on-demand where spot was asked for, and its machine
+/// can die while it boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Faults {
     /// Calls that take effect and whose answer is lost.
@@ -48,6 +48,8 @@ pub struct Faults {
     pub terminate_refused: u16,
     /// Terminated machines that hang in shutting down for up to [`stuck_most`](Self::stuck_most).
     pub terminate_stuck: u16,
+    /// Terminated machines that looks never show as such: they are forgotten at once.
+    pub forgotten_early: u16,
     /// Spot machines that are on-demand in truth.
     pub on_demand_for_spot: u16,
     /// Machines that end while they boot, with a reason of the cloud.
@@ -108,6 +110,7 @@ impl Faults {
             page_fails: 0,
             terminate_refused: 0,
             terminate_stuck: 0,
+            forgotten_early: 0,
             on_demand_for_spot: 0,
             boot_fails: 0,
             never_reachable: 0,
@@ -145,6 +148,7 @@ impl Faults {
             page_fails: per_mille,
             terminate_refused: per_mille,
             terminate_stuck: per_mille,
+            forgotten_early: per_mille,
             on_demand_for_spot: per_mille,
             boot_fails: per_mille,
             never_reachable: per_mille,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use futures::future::{self, Either};
+use futures::future;
 
 use super::fake_cloud::no_region;
 use super::faults::Script;
@@ -57,6 +57,26 @@ impl Way {
 const LOST: &str = "the connection was lost";
 
 impl FakeCloud {
+    fn gate(&self) -> Arc<dyn Gate> {
+        Arc::clone(&self.inner.gate.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn next_notice(&self) -> Notice {
+        loop {
+            let changed = self.changed();
+            let (notice, next) = self.quietly(|world, _| (world.notices.pop_front(), world.next_due()));
+            if let Some(notice) = notice {
+                return notice;
+            }
+            match next {
+                None => changed.await,
+                Some(moment) => {
+                    future::select(Box::pin(changed), self.inner.clock.sleep_until(moment)).await;
+                }
+            }
+        }
+    }
+
     /// One call: the gate, its effect with what the way does to it, its delay, the gate again.
     async fn call<R: Send>(
         &self,
@@ -64,7 +84,7 @@ impl FakeCloud {
         subject: String,
         effect: impl FnOnce(&mut World, Boot) -> (R, Option<Span>) + Send,
     ) -> R {
-        let gate: Arc<dyn Gate> = Arc::clone(&self.inner.gate.lock().unwrap_or_else(PoisonError::into_inner));
+        let gate = self.gate();
         gate.pass(GatePoint { call: api.1, subject: subject.clone(), moment: Moment::BeforeEffect }).await;
         let (reply, delay, now) = self.at_now(|world, now| {
             *world.calls.entry(api.0).or_default() += 1;
@@ -309,21 +329,11 @@ impl CloudProvider for FakeCloud {
     }
 
     async fn notice(&self) -> Notice {
-        loop {
-            let changed = self.inner.changed.notified();
-            let (notice, next) = self.quietly(|world, _| (world.notices.pop_front(), world.next_due()));
-            if let Some(notice) = notice {
-                return notice;
-            }
-            match next {
-                None => changed.await,
-                Some(moment) => {
-                    let sleep = self.inner.clock.sleep_until(moment);
-                    match future::select(Box::pin(changed), sleep).await {
-                        Either::Left(_) | Either::Right(_) => {}
-                    }
-                }
-            }
-        }
+        let gate = self.gate();
+        let point = |moment| GatePoint { call: "notice", subject: String::new(), moment };
+        gate.pass(point(Moment::BeforeEffect)).await;
+        let notice = self.next_notice().await;
+        gate.pass(point(Moment::BeforeReply)).await;
+        notice
     }
 }

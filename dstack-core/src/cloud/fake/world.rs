@@ -241,8 +241,9 @@ impl World {
                 {
                     *live -= 1;
                 }
-                let vanishes = at.plus(self.remember.to_std());
-                self.plan(vanishes, Due::Vanishes(id.clone()));
+                let is_forgotten = self.draw.chance(self.faults.forgotten_early);
+                let remember = if is_forgotten { Span::ZERO } else { self.remember };
+                self.plan(at.plus(remember.to_std()), Due::Vanishes(id.clone()));
             }
             MachineState::Pending | MachineState::Halted | MachineState::ShuttingDown => {}
         }

@@ -139,7 +139,7 @@ impl FakeHost {
         Self { inner: Arc::new(Inner { clock, cloud, runners: Mutex::new(runners), changed: Notify::new() }) }
     }
 
-    /// Jobs do what this says.
+    /// Jobs do what this says. It is asked once for each start, and must not call the host itself.
     #[must_use]
     pub fn with_simulation(self, simulate: impl Fn(AttemptId, &Job) -> Simulated + Send + Sync + 'static) -> Self {
         self.with(|runners, _| runners.simulate = Some(Arc::new(simulate)));

@@ -57,6 +57,34 @@ impl FakeHost {
         reply
     }
 
+    /// Returns when a poll would say something new, or when the runner is lost.
+    async fn until_news(&self, place: &Place) -> Result<(), HostError> {
+        loop {
+            let changed = self.inner.changed.notified();
+            let cloud_changed = self.inner.cloud.as_ref().map(FakeCloud::changed);
+            self.reach(place)?;
+            let (has_news, next) = self.news(place);
+            if has_news {
+                return Ok(());
+            }
+            let cloud_next = self.inner.cloud.as_ref().and_then(FakeCloud::next_change);
+            let sleep = async {
+                match next.into_iter().chain(cloud_next).min() {
+                    Some(moment) => self.inner.clock.sleep_until(moment).await,
+                    None => future::pending().await,
+                }
+            };
+            let cloud_changed = async move {
+                match cloud_changed {
+                    Some(changed) => changed.await,
+                    None => future::pending().await,
+                }
+            };
+            let (changed, sleep, cloud_changed) = (Box::pin(changed), Box::pin(sleep), Box::pin(cloud_changed));
+            future::select(changed, future::select(sleep, cloud_changed)).await;
+        }
+    }
+
     /// Whether a poll would say something new, and when it will at the latest known.
     fn news(&self, place: &Place) -> (bool, Option<Boot>) {
         self.with(|runners, now| {
@@ -195,34 +223,10 @@ impl RunnerHost for FakeHost {
         let gate = self.with(|runners, _| Arc::clone(&runners.gate));
         let point = |moment| GatePoint { call: "wait", subject: place.machine.0.clone(), moment };
         gate.pass(point(Moment::BeforeEffect)).await;
-        if self.with(|runners, _| runners.draw.chance(runners.faults.wait_breaks)) {
-            return Err(HostError::Unreachable("the link broke".into()));
-        }
-        loop {
-            let changed = self.inner.changed.notified();
-            let cloud_changed = self.inner.cloud.as_ref().map(FakeCloud::changed);
-            self.reach(place)?;
-            let (has_news, next) = self.news(place);
-            if has_news {
-                break;
-            }
-            let cloud_next = self.inner.cloud.as_ref().and_then(FakeCloud::next_change);
-            let sleep = async {
-                match next.into_iter().chain(cloud_next).min() {
-                    Some(moment) => self.inner.clock.sleep_until(moment).await,
-                    None => future::pending().await,
-                }
-            };
-            let cloud_changed = async move {
-                match cloud_changed {
-                    Some(changed) => changed.await,
-                    None => future::pending().await,
-                }
-            };
-            let (changed, sleep, cloud_changed) = (Box::pin(changed), Box::pin(sleep), Box::pin(cloud_changed));
-            future::select(changed, future::select(sleep, cloud_changed)).await;
-        }
+        let breaks = self.with(|runners, _| runners.draw.chance(runners.faults.wait_breaks));
+        let reply =
+            if breaks { Err(HostError::Unreachable("the link broke".into())) } else { self.until_news(place).await };
         gate.pass(point(Moment::BeforeReply)).await;
-        Ok(())
+        reply
     }
 }

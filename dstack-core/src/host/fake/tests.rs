@@ -1,16 +1,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use bytes::Bytes as Buffer;
 use futures::FutureExt;
 
-use super::files::{pack, unpack};
 use super::*;
 use crate::clock::{Clock, VirtualClock};
 use crate::host::RunnerHost;
-use crate::host::laws::{Law, Subject};
 use crate::model::{Address, MachineId, Place, RunnerId};
 
 mod behaviour;
@@ -34,42 +29,49 @@ fn place(number: u64) -> Place {
     }
 }
 
-struct FakeSubject {
-    host: FakeHost,
-    places: AtomicU64,
-}
-
-#[async_trait]
-impl Subject for FakeSubject {
-    async fn place(&self) -> Place {
-        place(self.places.fetch_add(1, Ordering::SeqCst))
-    }
-
-    fn host(&self) -> Arc<dyn RunnerHost> {
-        Arc::new(self.host.clone())
-    }
-
-    fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Buffer {
-        pack(files).expect("packing in memory works")
-    }
-
-    fn unpack(&self, archive: &Buffer) -> BTreeMap<String, Vec<u8>> {
-        let mut files = unpack(archive).expect("the host packed it");
-        files.retain(|path, _| !path.ends_with('/'));
-        files
-    }
-}
-
-fn on_the_fake(law: Law) {
-    let clock = Arc::new(VirtualClock::new(1));
-    let host = FakeHost::new(Arc::clone(&clock) as Arc<dyn Clock>, 1);
-    drive(&clock, law(&FakeSubject { host, places: AtomicU64::new(1) }));
-}
-
 /// The laws pack files, for which the fake needs the format.
 #[cfg(any(feature = "local", feature = "project"))]
 mod laws {
-    use super::on_the_fake;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use async_trait::async_trait;
+    use bytes::Bytes as Buffer;
+
+    use super::super::files::{pack, unpack};
+    use super::*;
+    use crate::host::laws::{Law, Subject};
+
+    struct FakeSubject {
+        host: FakeHost,
+        places: AtomicU64,
+    }
+
+    #[async_trait]
+    impl Subject for FakeSubject {
+        async fn place(&self) -> Place {
+            place(self.places.fetch_add(1, Ordering::SeqCst))
+        }
+
+        fn host(&self) -> Arc<dyn RunnerHost> {
+            Arc::new(self.host.clone())
+        }
+
+        fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Buffer {
+            pack(files).expect("packing in memory works")
+        }
+
+        fn unpack(&self, archive: &Buffer) -> BTreeMap<String, Vec<u8>> {
+            let mut files = unpack(archive).expect("the host packed it");
+            files.retain(|path, _| !path.ends_with('/'));
+            files
+        }
+    }
+
+    fn on_the_fake(law: Law) {
+        let clock = Arc::new(VirtualClock::new(1));
+        let host = FakeHost::new(Arc::clone(&clock) as Arc<dyn Clock>, 1);
+        drive(&clock, law(&FakeSubject { host, places: AtomicU64::new(1) }));
+    }
 
     crate::host_laws!(on_the_fake);
 }

@@ -215,6 +215,22 @@ fn a_region_that_is_down_answers_nothing_and_does_nothing() {
     assert_eq!((rig.look(&[]).machines.len(), rig.state(&id)), (1, MachineState::Pending));
 }
 
+#[test]
+fn a_terminated_machine_can_be_forgotten_at_once_but_its_token_is_not() {
+    let rig = Rig::new(1);
+    rig.cloud.set_faults(Faults { forgotten_early: 1_000, ..Faults::none() });
+    let id = rig.machine(1);
+    rig.terminate(&id).expect("it is ours");
+    rig.pass(Span::from_secs(29));
+    assert_eq!(rig.look(&[]).machines[0].state, MachineState::ShuttingDown);
+    rig.pass(Span::from_secs(1));
+    let token = request(&rig.offerings[0], 1).token();
+    let look = rig.look(&[Known { token: token.clone(), machine: Some(id.clone()), is_final: false }]);
+    assert_eq!(look, Look { machines: vec![], absent: vec![Absence(token)] });
+    assert_eq!(rig.terminate(&id), Err(CloudError::NotFound));
+    assert_eq!(rig.launch(1), Err(LaunchError::Ended));
+}
+
 /// Holds calls at one of their two points, and writes down all points.
 struct Hold {
     at: Moment,

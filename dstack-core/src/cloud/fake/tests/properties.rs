@@ -119,7 +119,11 @@ proptest! {
                 state != MachineState::Terminated || now < since.plus(Duration::from_secs(3_600))
             };
             let truth: BTreeMap<_, _> = rig.cloud.machines().into_iter().filter(is_listed)
-                .map(|machine| (machine.id.clone(), (machine.state(), machine.token.clone()))).collect();
+                .map(|machine| {
+                    let state = machine.state();
+                    (machine.id, (state, machine.token))
+                })
+                .collect();
             prop_assert_eq!(seen, truth);
         }
     }

@@ -273,3 +273,47 @@ fn whatever_the_link_does_a_command_is_started_once() {
         assert_eq!(host.starts(ATTEMPT), 1);
     }
 }
+
+#[test]
+fn a_stopped_job_ends_at_once_if_it_listens_and_with_its_grace_if_not() {
+    for (lines, end_secs) in [(&["sleep 600"][..], 40), (&["trap '' TERM", "sleep 600"][..], 70)] {
+        let rig = Rig::new();
+        let machine = rig.launch(1);
+        rig.pass(40);
+        let place = rig.place(&machine);
+        assert_eq!(rig.start(&place, &script(lines)), Ok(Begun::Started));
+        let stop = Closing::Stop { grace: Span::from_secs(30) };
+        rig.run(rig.host.close(&place, ATTEMPT, stop)).expect("the runner is alive");
+        rig.pass(100);
+        assert_eq!(rig.host.runs()[0].until, Some(Boot(Duration::from_secs(end_secs))));
+    }
+}
+
+#[cfg(any(feature = "local", feature = "project"))]
+#[test]
+fn what_is_fetched_is_an_archive_like_any_other_and_can_be_staged_again() {
+    use crate::archive::{EntryKind, list};
+
+    let rig = Rig::new();
+    let host = FakeHost::new(Arc::clone(&rig.clock) as Arc<dyn Clock>, 1);
+    let (first, second) = (place(1), place(2));
+    rig.run(host.stage(&first, ATTEMPT, &Contents::default())).expect("the runner is alive");
+    let job = script(&["mkdir -p out/empty", "echo weights > out/model"]);
+    rig.run(host.start(&first, ATTEMPT, &job, &BTreeMap::new())).expect("the runner is alive");
+    let archive = rig.run(host.fetch(&first, ATTEMPT, "out")).expect("the runner is alive").archive;
+    let archive = archive.expect("it is there");
+    let entries = list(&archive).expect("it is a good archive");
+    let found: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.size, entry.kind.clone())).collect();
+    let expected = [("out/empty", 0, EntryKind::Folder), ("out/model", 8, EntryKind::File { executable: false })];
+    assert_eq!(found, expected);
+
+    let staged = rig.run(host.stage(&second, ATTEMPT, &Contents { archives: vec![archive] }));
+    assert_eq!(staged, Ok(()));
+    let job = script(&["cat out/model"]);
+    rig.run(host.start(&second, ATTEMPT, &job, &BTreeMap::new())).expect("the runner is alive");
+    let polled = rig.run(host.poll(&second, &[(ATTEMPT, 0)])).expect("the runner is alive").remove(0);
+    assert_eq!(&polled.output[..], b"weights\n");
+    let damaged = Contents { archives: vec![bytes::Bytes::from_static(b"no archive")] };
+    let other = AttemptId { number: 2, ..ATTEMPT };
+    assert!(matches!(rig.run(host.stage(&second, other, &damaged)), Err(HostError::Refused(_))));
+}

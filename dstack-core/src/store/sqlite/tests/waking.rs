@@ -6,10 +6,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use tempfile::TempDir;
 
-use super::{batch, clock, run};
+use super::{batch, clock, open, run};
 use crate::model::Seq;
-use crate::store::EventStore;
 use crate::store::sqlite::{SqliteStore, Waking};
+use crate::store::{AppendError, EventStore};
 
 #[tokio::test]
 async fn an_append_sends_a_byte_to_who_waits_and_removes_who_is_gone() {
@@ -54,4 +54,40 @@ async fn a_reader_without_a_thread_notices_appends_too() {
     let (_, answer) = futures::future::join(reader.wait(Seq::START), writer.append(Seq::START, &appended)).await;
     answer.expect("it is in order");
     assert_eq!(reader.head().await.expect("the log is sound").seq, Seq::new(1));
+}
+
+#[test]
+fn who_lost_a_race_appends_next_and_a_store_that_gives_up_lets_others() {
+    let home = TempDir::new().expect("a folder can be made");
+    let (mut winner, mut loser) = (open(home.path()), open(home.path()));
+    winner.append(Seq::START, &batch(1, &[run(1, "train")])).expect("it is in order");
+    let late = loser.append(Seq::START, &batch(2, &[run(2, "train")]));
+    assert!(matches!(late, Err(AppendError::Conflict { .. })), "{late:?}");
+    assert!(loser.keeps_turn() && !winner.keeps_turn());
+    let again = std::thread::spawn(move || {
+        let answer = winner.append(Seq::new(1), &batch(3, &[run(3, "train")]));
+        (winner, answer)
+    });
+    let second = loser.append(Seq::new(1), &batch(2, &[run(2, "train")])).expect("nobody may come in between");
+    assert_eq!(second.head.seq, Seq::new(2));
+    let (winner, answer) = again.join().expect("it does not panic");
+    assert!(matches!(answer, Err(AppendError::Conflict { .. })), "{answer:?}");
+    winner.give_up_turn();
+    loser.append(Seq::new(2), &batch(4, &[run(4, "train")])).expect("the turn is free");
+}
+
+#[tokio::test]
+async fn a_store_that_lost_a_race_and_has_nothing_more_to_say_blocks_nobody() {
+    let home = TempDir::new().expect("a folder can be made");
+    let start = || SqliteStore::open(home.path(), clock()).expect("the log opens");
+    let (winner, loser) = (start(), start());
+    for round in 0..3 {
+        let number = u128::from(round);
+        winner
+            .append(Seq::new(round), &batch(number, &[run(1, "train")]))
+            .await
+            .expect("nobody holds the turn for long");
+        let late = loser.append(Seq::new(round), &batch(100, &[run(2, "train")])).await;
+        assert!(matches!(late, Err(AppendError::Conflict { .. })), "{late:?}");
+    }
 }
