@@ -1,5 +1,7 @@
 //! The folder and what is in it.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -11,6 +13,7 @@ use super::{ControllerLock, LogFile};
 use crate::Client;
 use crate::blob::{BlobFolder, OutputFolder};
 use crate::clock::{Clock, SystemClock};
+use crate::controller::{Options, Ports, Provider};
 use crate::cloud::LocalCloud;
 use crate::host::ProcessHost;
 use crate::secret::SecretFile;
@@ -21,6 +24,8 @@ use crate::store::{MemoryStore, StoreError};
 const POLL_EVERY: Duration = Duration::from_millis(15);
 /// Largest controller log; one older one of the same size may stand beside it.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
+/// Local runners that are started at the same time.
+const LOCAL_LAUNCHES_AT_ONCE: u32 = 16;
 /// What only its owner may read, write and enter.
 const PRIVATE: u32 = 0o700;
 
@@ -129,6 +134,32 @@ impl Home {
     /// Values that workflows get.
     pub fn secrets(&self) -> SecretFile {
         SecretFile::new(self.path.join("secrets"))
+    }
+
+    /// Runners on this machine, in a folder of this home. `supervisor` is the program, with the arguments that stand before
+    /// a runner's folder, that calls [`supervise`](crate::host::process::supervise) with that folder.
+    pub fn local_provider(&self, supervisor: Vec<OsString>) -> Provider {
+        let root = self.path.join("runners");
+        Provider {
+            cloud: Arc::new(LocalCloud::new(root.clone(), supervisor)),
+            host: Arc::new(ProcessHost::new(root)),
+            launches_at_once: LOCAL_LAUNCHES_AT_ONCE,
+        }
+    }
+
+    /// Everything that a controller of this home calls: these providers, and what is kept in the folder.
+    pub fn ports(&self, providers: BTreeMap<String, Provider>) -> Ports {
+        Ports {
+            providers,
+            blobs: Arc::new(self.blobs()),
+            outputs: Arc::new(self.outputs()),
+            secrets: Arc::new(self.secrets()),
+        }
+    }
+
+    /// How a controller that holds this home's lock works: as the only one, it takes over at once what another left.
+    pub fn options(&self) -> Options {
+        Options { patience: Duration::ZERO, ..Options::default() }
     }
 
     /// Takes the lock that a live controller holds; nothing when one is live.
