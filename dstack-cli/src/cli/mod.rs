@@ -18,4 +18,4 @@ pub(crate) use others::{
 };
 pub(crate) use root::{Cli, Command};
 pub(crate) use run::{RunArgs, RunResources};
-pub(crate) use variables::parse;
+pub(crate) use variables::{ParseError, Parsed, parse};

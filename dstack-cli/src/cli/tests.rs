@@ -3,8 +3,7 @@ use std::path::Path;
 
 use clap::{Command, CommandFactory};
 
-use super::variables::{ParseError, Parsed};
-use super::{Cli, parse};
+use super::{Cli, ParseError, Parsed, parse};
 
 fn args(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()

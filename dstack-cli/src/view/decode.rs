@@ -127,7 +127,7 @@ fn show_plain(character: char, show: &mut impl FnMut(Unit)) {
 }
 
 /// Whether a terminal may act on the character instead of showing it.
-pub(super) const fn is_harmful(character: char) -> bool {
+pub(super) fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
