@@ -17,9 +17,8 @@ const SECOND: [&str; 48] = [
 
 /// A name that is not taken: the words come from `entropy`, the number is the first that is free.
 pub(crate) fn mint(entropy: [u8; 16], is_taken: impl Fn(&Name) -> bool) -> Name {
-    let pick = |list: &[&'static str; 48], high: u8, low: u8| {
-        list[usize::from(u16::from_be_bytes([high, low])) % list.len()]
-    };
+    let pick =
+        |list: &[&'static str; 48], high: u8, low: u8| list[usize::from(u16::from_be_bytes([high, low])) % list.len()];
     let [a, b, c, d, ..] = entropy;
     let words = format!("{}-{}", pick(&FIRST, a, b), pick(&SECOND, c, d));
     let mut number: u64 = 1;

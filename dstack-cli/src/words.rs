@@ -3,7 +3,10 @@
 /// A word that is not ours, alone or after another, and the line for it.
 const WORDS: &[(&str, &str)] = &[
     ("on-demand", "it is `dstack autoscale` here: `dstack autoscale allow TYPE --max N --on-demand`"),
-    ("init", "nothing to set up: there is no server and no key; next is `dstack aws configure`, or `dstack run --local`"),
+    (
+        "init",
+        "nothing to set up: there is no server and no key; next is `dstack aws configure`, or `dstack run --local`",
+    ),
     ("config", "nothing to configure: there is no server and no token; an AWS account is `dstack aws configure`"),
     ("login", "no login is needed: there is no server; next is `dstack aws configure`, or `dstack run --local`"),
     ("logout", "no login is needed: there is no server; `dstack aws clear` forgets an account"),

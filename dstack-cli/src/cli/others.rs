@@ -77,10 +77,13 @@ pub(crate) struct StopArgs {
 
 /// `runners`
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   dstack runners
-  dstack runners stop 3q8z6k2v9d4tn")]
+  dstack runners stop 3q8z6k2v9d4tn"
+)]
 pub(crate) struct RunnersArgs {
     /// What to do instead of listing them.
     #[command(subcommand)]
@@ -109,10 +112,13 @@ Example:
 
 /// `artifacts`
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
 Examples:
   dstack artifacts list brave-otter-3
-  dstack artifacts download brave-otter-3/train --output results")]
+  dstack artifacts download brave-otter-3/train --output results"
+)]
 pub(crate) struct ArtifactsArgs {
     /// What to do with them.
     #[command(subcommand)]
@@ -189,9 +195,12 @@ pub(crate) struct EventsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretsCommand {
     /// Keep a value: asked for on a terminal, else read from standard input
-    #[command(alias = "add", after_help = "\
+    #[command(
+        alias = "add",
+        after_help = "\
 Example:
-  printf %s \"$TOKEN\" | dstack secrets set API_TOKEN")]
+  printf %s \"$TOKEN\" | dstack secrets set API_TOKEN"
+    )]
     Set {
         /// The variable in which workflows get it
         name: String,
@@ -209,9 +218,12 @@ Example:
         json: bool,
     },
     /// Forget a value
-    #[command(alias = "delete", after_help = "\
+    #[command(
+        alias = "delete",
+        after_help = "\
 Example:
-  dstack secrets remove API_TOKEN")]
+  dstack secrets remove API_TOKEN"
+    )]
     Remove {
         /// Its name
         name: String,

@@ -38,9 +38,12 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Say which machines may be started, and how many
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Example:
-  dstack autoscale allow local --max 1 --on-demand")]
+  dstack autoscale allow local --max 1 --on-demand"
+    )]
     Autoscale(AutoscaleCommand),
     /// Run a workflow, or a command without a file
     Run(Box<RunArgs>),
@@ -58,23 +61,32 @@ Example:
     /// Show the log of everything that happened
     Events(EventsArgs),
     /// Keep values that workflows get and nobody else sees
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Example:
-  printf %s \"$TOKEN\" | dstack secrets set API_TOKEN")]
+  printf %s \"$TOKEN\" | dstack secrets set API_TOKEN"
+    )]
     Secrets(SecretsCommand),
     /// Verify the log
     Check(CheckArgs),
     /// Run the loop that starts and stops runners, in the foreground
     Controller(ControllerArgs),
     /// Set up an AWS account
-    #[command(subcommand, after_help = "\
+    #[command(
+        subcommand,
+        after_help = "\
 Example:
-  dstack aws configure")]
+  dstack aws configure"
+    )]
     Aws(AwsCommand),
     /// Stand for a runner on this machine
-    #[command(hide = true, after_help = "\
+    #[command(
+        hide = true,
+        after_help = "\
 Example:
-  dstack supervise FOLDER")]
+  dstack supervise FOLDER"
+    )]
     Supervise {
         /// The runner's folder
         folder: PathBuf,

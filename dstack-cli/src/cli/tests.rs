@@ -71,8 +71,13 @@ fn the_examples_of_the_help_pages_can_be_parsed() {
 #[test]
 fn exactly_one_purchase_is_chosen_when_allowing() {
     assert!(parsed("dstack autoscale allow local -m 1 -d").is_ok());
-    for wrong in ["allow local -m 1", "allow local -m 1 -s -d", "allow local -d", "allow local -m -1 -d", "allow local -m 1.5 -d"]
-    {
+    for wrong in [
+        "allow local -m 1",
+        "allow local -m 1 -s -d",
+        "allow local -d",
+        "allow local -m -1 -d",
+        "allow local -m 1.5 -d",
+    ] {
         let error = parsed(&format!("dstack autoscale {wrong}")).expect_err("it is wrong");
         assert_eq!(error.exit_code(), 2, "{wrong}");
     }

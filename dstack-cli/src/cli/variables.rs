@@ -170,7 +170,9 @@ impl<'a> Flags<'a> {
             if hidden.is_empty() {
                 run
             } else {
-                run.after_help(format!("Variables that are named like a flag:\n{hidden}\nExample:\n  dstack run {workflow}"))
+                run.after_help(format!(
+                    "Variables that are named like a flag:\n{hidden}\nExample:\n  dstack run {workflow}"
+                ))
             }
         })
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use dstack_core::archive::{Entry, EntryKind, Limits, list as list_archive, unpack};
 use dstack_core::blob::{BlobFolder, BlobStore as _, Manifest};
-use dstack_core::model::{Bytes, RunId};
 use dstack_core::model::state::Workflow;
+use dstack_core::model::{Bytes, RunId};
 use serde_json::json;
 
 use super::submission::some;
@@ -81,7 +81,11 @@ async fn list(app: &App, args: &ListArgs) -> Result<(), Failure> {
     print::results(text.as_bytes())?;
     if !behind.is_empty() {
         let names: Vec<_> = behind.iter().map(|(workflow, link)| clean(&format!("{workflow}: {link}"))).collect();
-        print::warn(&format!("{} were not kept, since they lead out of the artifact or nowhere: {}", links(names.len()), some(&names)));
+        print::warn(&format!(
+            "{} were not kept, since they lead out of the artifact or nowhere: {}",
+            links(names.len()),
+            some(&names)
+        ));
     }
     Ok(())
 }
@@ -108,8 +112,7 @@ fn document(target: &Target, files: &[File], behind: &[(String, String)]) -> ser
             "link": link,
         })
     };
-    let behind: Vec<_> =
-        behind.iter().map(|(workflow, link)| json!({ "workflow": workflow, "link": link })).collect();
+    let behind: Vec<_> = behind.iter().map(|(workflow, link)| json!({ "workflow": workflow, "link": link })).collect();
     json!({ "artifacts": files.iter().map(file).collect::<Vec<_>>(), "left_behind": behind })
 }
 
@@ -127,7 +130,10 @@ fn rows(app: &App, files: &[File]) -> String {
 fn totals(app: &App, files: &[File]) -> String {
     let mut sums: Vec<(String, String, u64, u64)> = Vec::new();
     for file in files {
-        match sums.last_mut().filter(|(workflow, artifact, ..)| *workflow == file.workflow && *artifact == file.artifact) {
+        match sums
+            .last_mut()
+            .filter(|(workflow, artifact, ..)| *workflow == file.workflow && *artifact == file.artifact)
+        {
             Some((_, _, count, size)) => {
                 *count += 1;
                 *size += file.entry.size;
@@ -135,9 +141,9 @@ fn totals(app: &App, files: &[File]) -> String {
             None => sums.push((file.workflow.clone(), file.artifact.clone(), 1, file.entry.size)),
         }
     }
-    let rows = sums.into_iter().map(|(workflow, artifact, count, size)| {
-        vec![workflow, artifact, count.to_string(), Bytes(size).to_string()]
-    });
+    let rows = sums
+        .into_iter()
+        .map(|(workflow, artifact, count, size)| vec![workflow, artifact, count.to_string(), Bytes(size).to_string()]);
     table(&["WORKFLOW", "ARTIFACT", "FILES", "SIZE"], rows, app.terminal.stdout)
 }
 
@@ -174,7 +180,11 @@ async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
     let plural = if files == 1 { "file" } else { "files" };
     print::say(&format!("{files} {plural} ({}) are in {}", Bytes(size), root.display()));
     if !behind.is_empty() {
-        print::warn(&format!("{} were not kept, since they lead out of the artifact or nowhere: {}", links(behind.len()), some(&behind)));
+        print::warn(&format!(
+            "{} were not kept, since they lead out of the artifact or nowhere: {}",
+            links(behind.len()),
+            some(&behind)
+        ));
     }
     Ok(())
 }

@@ -3,9 +3,7 @@
 use dstack_core::Client;
 use dstack_core::model::event::RunnerStopping;
 use dstack_core::model::state::{Rule, RunnerPhase};
-use dstack_core::model::{
-    Command, Event, Offering, Purchase, Record, RuleFilter, RuleKey, RunnerId, Span, State,
-};
+use dstack_core::model::{Command, Event, Offering, Purchase, Record, RuleFilter, RuleKey, RunnerId, Span, State};
 use dstack_core::project::nearest;
 use serde_json::{Value, json};
 
@@ -122,9 +120,7 @@ async fn disable(app: &App, args: &WaitArgs) -> Result<(), Failure> {
     settle(app, &mut client, args, &records, |state| stopping(state.live_runners())).await
 }
 
-fn stopping<'a>(
-    live: impl Iterator<Item = (RunnerId, &'a dstack_core::model::state::Runner)>,
-) -> Vec<RunnerId> {
+fn stopping<'a>(live: impl Iterator<Item = (RunnerId, &'a dstack_core::model::state::Runner)>) -> Vec<RunnerId> {
     live.filter(|(_, runner)| runner.phase == RunnerPhase::Stopping).map(|(id, _)| id).collect()
 }
 
@@ -210,10 +206,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         text += &table(&heads, rows, app.terminal.stdout);
     }
     let image = settings.image.as_deref().unwrap_or("default");
-    text += &format!(
-        "idle timeout {}, boot timeout {}, image {image}\n",
-        settings.idle_timeout, settings.boot_timeout
-    );
+    text += &format!("idle timeout {}, boot timeout {}, image {image}\n", settings.idle_timeout, settings.boot_timeout);
     print::results(text.as_bytes())
 }
 

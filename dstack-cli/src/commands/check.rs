@@ -67,9 +67,8 @@ fn doubt(state: &State) -> Option<(Seq, String)> {
         return Some((state.seq(), "the state's indexes are not what they are over".to_owned()));
     }
     for (key, rule) in state.rules() {
-        let running = state.live_of(key).filter(|(_, runner)| {
-            runner.phase != dstack_core::model::state::RunnerPhase::Stopping
-        });
+        let running =
+            state.live_of(key).filter(|(_, runner)| runner.phase != dstack_core::model::state::RunnerPhase::Stopping);
         let running = running.count();
         if u32::try_from(running).unwrap_or(u32::MAX) > rule.max {
             return Some((state.seq(), format!("{running} runners of {key} are wanted, and {} are allowed", rule.max)));

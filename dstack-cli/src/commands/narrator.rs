@@ -132,5 +132,7 @@ fn why(state: &State, reason: &str) -> String {
     if !state.is_enabled() && reason.contains("was shut down;") {
         return reason.replace("was shut down;", "was shut down, since autoscaling was disabled; back in the queue;");
     }
-    reason.replace("was shut down;", "was shut down; back in the queue;").replace("was lost;", "was lost; back in the queue;")
+    reason
+        .replace("was shut down;", "was shut down; back in the queue;")
+        .replace("was lost;", "was lost; back in the queue;")
 }

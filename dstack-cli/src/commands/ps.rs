@@ -108,9 +108,7 @@ async fn rows(client: &Client, now: At, args: &PsArgs) -> Result<Vec<Row>, Failu
     };
     runs.sort_by_key(|(_, run)| run.submitted);
     let rows = runs.into_iter().flat_map(|(id, run)| overview.rows(id, run));
-    let is_wanted = |row: &Row| {
-        args.all || args.last.is_some() || !is_over(row)
-    };
+    let is_wanted = |row: &Row| args.all || args.last.is_some() || !is_over(row);
     Ok(rows.filter(is_wanted).collect())
 }
 

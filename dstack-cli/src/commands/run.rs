@@ -160,7 +160,8 @@ fn unfit_failure(state: &State, name: &Name, needs: &Needs, offerings: &[Offerin
     }
     let gpu = needs.gpu.as_ref().filter(|gpu| !gpu.names.is_empty());
     let known = state.rules().values().filter_map(|rule| rule.offering.gpus.as_ref().map(|gpus| gpus.name.as_str()));
-    let known = known.chain(offerings.iter().filter_map(|offering| offering.gpus.as_ref().map(|gpus| gpus.name.as_str())));
+    let known =
+        known.chain(offerings.iter().filter_map(|offering| offering.gpus.as_ref().map(|gpus| gpus.name.as_str())));
     let near = gpu.and_then(|gpu| dstack_core::project::nearest(gpu.names.first()?, known));
     let hint = match (near, offerings.iter().find(|offering| offering.instance_type == LOCAL)) {
         (Some(near), _) => format!("did you mean the GPU {near}?"),

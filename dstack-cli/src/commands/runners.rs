@@ -22,8 +22,12 @@ pub(crate) async fn run(app: &App, args: RunnersArgs) -> Result<(), Failure> {
 async fn list(app: &App, all: bool, is_json: bool) -> Result<(), Failure> {
     let (client, now) = app.read().await?;
     let state = client.state();
-    let mut runners: Vec<(RunnerId, &Runner)> =
-        state.runners().iter().filter(|(_, runner)| all || runner.may_live()).map(|(id, runner)| (*id, runner)).collect();
+    let mut runners: Vec<(RunnerId, &Runner)> = state
+        .runners()
+        .iter()
+        .filter(|(_, runner)| all || runner.may_live())
+        .map(|(id, runner)| (*id, runner))
+        .collect();
     runners.sort_by_key(|(id, runner)| (runner.wanted, *id));
     if is_json {
         let runners: Vec<Value> = runners.iter().map(|(id, runner)| document(state, *id, runner, now)).collect();

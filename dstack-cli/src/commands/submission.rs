@@ -77,7 +77,8 @@ fn command(program: &str, args: &RunArgs) -> Result<WorkflowSpec, Failure> {
 /// What a command is called: like its program, as far as that makes a name.
 fn command_name(program: &str) -> Option<Name> {
     let last = program.rsplit('/').next()?;
-    let letters = last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' });
+    let letters =
+        last.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '-' });
     let text: String = letters.take(30).collect();
     text.trim_matches('-').parse().ok()
 }

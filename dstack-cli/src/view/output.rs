@@ -9,14 +9,8 @@ use super::line::Line;
 
 /// Longest line that is held back in a pipe until it is complete.
 const PIPE_LINE_MAX: usize = 64 * 1024;
-const COLORS: [AnsiColor; 6] = [
-    AnsiColor::Cyan,
-    AnsiColor::Yellow,
-    AnsiColor::Green,
-    AnsiColor::Magenta,
-    AnsiColor::Blue,
-    AnsiColor::BrightCyan,
-];
+const COLORS: [AnsiColor; 6] =
+    [AnsiColor::Cyan, AnsiColor::Yellow, AnsiColor::Green, AnsiColor::Magenta, AnsiColor::Blue, AnsiColor::BrightCyan];
 
 /// How output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,7 +29,10 @@ impl<'a> Overview<'a> {
 
     /// The rows of a run, one for each workflow.
     pub(crate) fn rows(&self, id: RunId, run: &Run) -> Vec<Row> {
-        (0..).zip(&run.workflows).map(|(index, workflow)| self.row(WorkflowId { run: id, index }, run, workflow)).collect()
+        (0..)
+            .zip(&run.workflows)
+            .map(|(index, workflow)| self.row(WorkflowId { run: id, index }, run, workflow))
+            .collect()
     }
 
     fn row(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> Row {

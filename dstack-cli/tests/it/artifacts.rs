@@ -40,7 +40,8 @@ fn a_file_that_differs_is_not_overwritten_unless_asked() {
 #[test]
 fn a_declared_artifact_that_is_missing_fails_the_workflow() {
     let bench = Bench::allowing(1, "workflows: []");
-    let ended = bench.dstack(&["run", "--name", "r", "--artifact", "missing", "--artifact", "out", "--", "touch", "out"]);
+    let ended =
+        bench.dstack(&["run", "--name", "r", "--artifact", "missing", "--artifact", "out", "--", "touch", "out"]);
     assert_eq!(ended.code, 1, "{}", ended.err);
     let row = bench.row("r", "touch");
     assert_eq!((&row["phase"], &row["reason"]), (&"failed".into(), &"artifact_missing".into()));

@@ -50,7 +50,8 @@ fn case_02_values_arrive_byte_for_byte() {
 
 #[test]
 fn case_03_a_name_that_is_none_is_refused_wherever_it_is_given() {
-    let bench = Bench::new("workflows:\n- {name: good, commands: [\"true\"]}\n- {name: \"train:v2\", commands: [\"true\"]}\n");
+    let bench =
+        Bench::new("workflows:\n- {name: good, commands: [\"true\"]}\n- {name: \"train:v2\", commands: [\"true\"]}\n");
     let ended = bench.dstack(&["run", "good"]);
     assert_eq!(ended.code, 1);
     assert!(ended.err.starts_with("error: .dstack/workflows.yaml:2:"), "{}", ended.err);
@@ -135,11 +136,15 @@ fn results_travel_from_a_dependency_to_what_depends_on_it() {
 
 #[test]
 fn an_environment_names_run_workflow_and_attempt_and_secrets_come_too() {
-    let bench = Bench::allowing(1, "workflows: [{name: a, commands: ['echo $DSTACK_RUN/$DSTACK_WORKFLOW/$DSTACK_ATTEMPT $TOKEN']}]");
+    let bench = Bench::allowing(
+        1,
+        "workflows: [{name: a, commands: ['echo $DSTACK_RUN/$DSTACK_WORKFLOW/$DSTACK_ATTEMPT $TOKEN']}]",
+    );
     let refused = bench.dstack(&["secrets", "set", "TOKEN", "hunter2"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("secrets set TOKEN"), "{}", refused.err);
-    let mut child = bench.command(&["secrets", "set", "TOKEN"]).stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+    let mut child =
+        bench.command(&["secrets", "set", "TOKEN"]).stdin(std::process::Stdio::piped()).spawn().expect("it starts");
     std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), b"hunter2\n").expect("it reads");
     assert_eq!(crate::bench::end(child).code, 0);
     assert_eq!(bench.ok(&["secrets", "list"]), "TOKEN\n");
