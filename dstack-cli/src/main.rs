@@ -5,6 +5,7 @@ mod background;
 mod cli;
 mod commands;
 mod failure;
+mod interrupt;
 mod live;
 mod print;
 mod run_name;

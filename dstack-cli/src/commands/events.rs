@@ -8,6 +8,7 @@ use dstack_core::store::EventStore as _;
 use crate::app::App;
 use crate::cli::EventsArgs;
 use crate::failure::{DETACHED, Failure};
+use crate::interrupt::interrupts;
 use crate::print;
 use crate::view::{event_json, event_line};
 
@@ -17,8 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) async fn run(app: &App, args: &EventsArgs) -> Result<(), Failure> {
     let mut place = Seq::new(args.after);
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
+    let mut interrupts = interrupts()?;
     loop {
         // A log that is not there yet may come to be.
         let Some(store) = app.home.store_for_reading()? else {
@@ -27,7 +27,7 @@ pub(crate) async fn run(app: &App, args: &EventsArgs) -> Result<(), Failure> {
             }
             tokio::select! {
                 biased;
-                interrupted = &mut interrupt => { interrupted?; return Err(Failure::Code(DETACHED)); }
+                _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
                 () = tokio::time::sleep(LOOK_EVERY) => continue,
             }
         };
@@ -39,7 +39,7 @@ pub(crate) async fn run(app: &App, args: &EventsArgs) -> Result<(), Failure> {
                 }
                 tokio::select! {
                     biased;
-                    interrupted = &mut interrupt => { interrupted?; return Err(Failure::Code(DETACHED)); }
+                    _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
                     () = store.wait(place) => {}
                 }
                 continue;

@@ -11,6 +11,7 @@ use super::follow::{Follow, current};
 use crate::app::App;
 use crate::cli::LogsArgs;
 use crate::failure::{DETACHED, Failure};
+use crate::interrupt::interrupts;
 use crate::print;
 use crate::target::{Target, before};
 use crate::view::{outcome_words, since};
@@ -20,6 +21,7 @@ const PUMP_EVERY: Duration = Duration::from_millis(50);
 const READ_LIMIT: usize = 10_000;
 
 pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
+    let mut interrupts = interrupts()?;
     let (mut client, now) = app.read().await?;
     let Target { id, mut run, workflow } = Target::find(&client, &args.run).await?;
     let mut follow = Follow::new(app, id, &run, workflow, args.raw);
@@ -38,8 +40,6 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
             print::say(&format!("{}: has not started yet: `dstack ps {}` says why", workflow.spec.name, run.name));
         }
     }
-    let interrupt = tokio::signal::ctrl_c();
-    tokio::pin!(interrupt);
     loop {
         follow.pump(&run).await?;
         let is_over = match workflow {
@@ -56,8 +56,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
         let seq = client.state().seq();
         tokio::select! {
             biased;
-            interrupted = &mut interrupt => {
-                interrupted?;
+            _ = interrupts.recv() => {
                 follow.live.clear();
                 return Err(Failure::Code(DETACHED));
             }

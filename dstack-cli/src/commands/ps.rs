@@ -10,11 +10,13 @@ use serde_json::json;
 use crate::app::App;
 use crate::cli::PsArgs;
 use crate::failure::{DETACHED, Failure};
+use crate::interrupt::interrupts;
 use crate::print;
 use crate::target::{Target, replay};
 use crate::view::{Overview, Row, ago, table};
 
 pub(crate) async fn run(app: &App, args: &PsArgs) -> Result<(), Failure> {
+    let mut interrupts = interrupts()?;
     let (mut client, mut now) = app.read().await?;
     if args.json {
         let rows = rows(&client, now, args).await?;
@@ -32,10 +34,7 @@ pub(crate) async fn run(app: &App, args: &PsArgs) -> Result<(), Failure> {
         let seq = client.state().seq();
         tokio::select! {
             biased;
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
-                return Err(Failure::Code(DETACHED));
-            }
+            _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
             () = client.store().wait(seq) => {}
         }
         now = client.refresh().await?.now;

@@ -17,6 +17,7 @@ use crate::app::{App, LOCAL};
 use crate::background;
 use crate::cli::RunArgs;
 use crate::failure::{DETACHED, Failure, refused};
+use crate::interrupt::interrupts;
 use crate::print;
 use crate::run_name;
 use crate::view::needs_words;
@@ -199,7 +200,7 @@ impl<'a> Attached<'a> {
     }
 
     async fn follow(mut self) -> Result<(), Failure> {
-        let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt())?;
+        let mut interrupts = interrupts()?;
         loop {
             let before = self.client.state().seq();
             self.now = current(&mut self.client, self.id, &mut self.run).await?;

@@ -8,6 +8,7 @@ use dstack_core::model::{RunnerId, State};
 use crate::app::App;
 use crate::background;
 use crate::failure::{DETACHED, Failure};
+use crate::interrupt::interrupts;
 use crate::live::Live;
 
 /// How often it is looked whether a controller is live.
@@ -19,6 +20,7 @@ pub(crate) async fn wait(
     client: &mut Client,
     remaining: impl Fn(&State) -> Vec<RunnerId>,
 ) -> Result<(), Failure> {
+    let mut interrupts = interrupts()?;
     let mut live = Live::new(app.terminal.stderr, app.terminal.width);
     let mut said = None;
     loop {
@@ -47,8 +49,7 @@ pub(crate) async fn wait(
         let seq = client.state().seq();
         tokio::select! {
             biased;
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
+            _ = interrupts.recv() => {
                 live.clear();
                 live.say("they go on shutting down: `dstack runners` shows them");
                 return Err(Failure::Code(DETACHED));

@@ -54,7 +54,7 @@ fn case_03_a_name_that_is_none_is_refused_wherever_it_is_given() {
         Bench::new("workflows:\n- {name: good, commands: [\"true\"]}\n- {name: \"train:v2\", commands: [\"true\"]}\n");
     let ended = bench.dstack(&["run", "good"]);
     assert_eq!(ended.code, 1);
-    assert!(ended.err.starts_with("error: .dstack/workflows.yaml:2:"), "{}", ended.err);
+    assert!(ended.err.starts_with("error: .dstack/workflows.yaml:3:"), "{}", ended.err);
     assert!(ended.err.contains("train-v2"), "{}", ended.err);
     let ended = bench.dstack(&["run", "--local", "--name", "a:b", "--", "true"]);
     assert_eq!(ended.code, 1);
