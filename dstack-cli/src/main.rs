@@ -51,10 +51,9 @@ fn end(outcome: Result<(), Failure>) -> ExitCode {
 
 /// A command line that asks for help or makes no sense.
 fn misread(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    if error.kind() == ErrorKind::InvalidSubcommand {
-        if let Some(line) = words::answer(&plain_words(args)) {
-            return end(Err(Failure::Usage(line)));
-        }
+    let is_unknown = error.kind() == ErrorKind::InvalidSubcommand;
+    if let Some(line) = is_unknown.then(|| words::answer(&plain_words(args))).flatten() {
+        return end(Err(Failure::Usage(line)));
     }
     if error.use_stderr() {
         // Nobody to tell if standard error is closed.

@@ -204,10 +204,11 @@ impl<'a> Attached<'a> {
         loop {
             let before = self.client.state().seq();
             self.now = current(&mut self.client, self.id, &mut self.run).await?;
+            // What a workflow printed comes before the news of its end.
+            self.follow.pump(&self.run).await?;
             if self.client.state().seq() != before || self.narrator.is_new() {
                 self.narrate();
             }
-            self.follow.pump(&self.run).await?;
             if self.run.is_over() {
                 return self.end();
             }

@@ -1,7 +1,6 @@
 //! A home and a project for one test, and the program in them.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -51,7 +50,7 @@ impl Bench {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
-        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).expect("it can be made");
+        std::fs::create_dir_all(path.parent().expect("it is below the project")).expect("it can be made");
         std::fs::write(path, text).expect("it can be written");
     }
 
@@ -104,15 +103,18 @@ impl Bench {
         let mut follow = self.command(&["events", "--follow", "--json"]).spawn().expect("the program can be started");
         let lines = BufReader::new(follow.stdout.take().expect("it is piped")).lines();
         let start = Instant::now();
+        let mut last = Value::Null;
+        let mut found = false;
         for line in lines {
-            let record = serde_json::from_str(&line.expect("it is text")).expect("each line is a record");
-            if is_it(&record) {
-                end_now(follow);
-                return;
+            last = serde_json::from_str(&line.expect("it is text")).expect("each line is a record");
+            found = is_it(&last);
+            if found || start.elapsed() > LONGEST {
+                break;
             }
-            assert!(start.elapsed() < LONGEST, "it never happened; the last was {record}");
         }
-        panic!("the log ended");
+        follow.kill().expect("it is ours");
+        follow.wait().expect("it ends");
+        assert!(found, "it never happened; the last was {last}");
     }
 
     /// Waits until that many attempts have been assigned.
@@ -154,11 +156,6 @@ pub(crate) fn end(child: Child) -> Ended {
 
 fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or(-1)
-}
-
-fn end_now(mut child: Child) {
-    child.kill().expect("it is ours");
-    child.wait().expect("it ends");
 }
 
 /// Sends a signal to a process that the test started.
