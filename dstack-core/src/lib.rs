@@ -7,6 +7,8 @@ mod client;
 pub mod clock;
 pub mod cloud;
 pub mod controller;
+#[cfg(all(feature = "local", feature = "sqlite"))]
+pub mod home;
 pub mod host;
 pub mod model;
 #[cfg(feature = "project")]

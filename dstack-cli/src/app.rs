@@ -1,0 +1,114 @@
+//! What every command works with.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use dstack_core::Client;
+use dstack_core::controller::{Ports, Provider};
+use dstack_core::home::Home;
+use dstack_core::model::At;
+
+use crate::cli::Cli;
+use crate::failure::{Failure, refused};
+
+/// Width that is assumed where there is none to ask for.
+const WIDTH: usize = 80;
+
+/// Where standard output and standard error lead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    /// Standard output is a terminal.
+    pub stdout: bool,
+    /// Standard error is a terminal that can be drawn on.
+    pub stderr: bool,
+    /// Colours are wanted.
+    pub color: bool,
+    /// Characters in a line.
+    pub width: usize,
+}
+
+impl Terminal {
+    fn find() -> Self {
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let stdout = std::io::stdout().is_terminal();
+        Self {
+            stdout,
+            stderr: std::io::stderr().is_terminal() && !is_dumb,
+            color: stdout && !is_dumb && !is_set("NO_COLOR"),
+            width: comfy_table::Table::new().width().map_or(WIDTH, usize::from).max(20),
+        }
+    }
+}
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub home: Home,
+    /// Where the command was started, or as if.
+    pub folder: PathBuf,
+    pub terminal: Terminal,
+    /// How often `-v` was given.
+    pub verbose: u8,
+}
+
+impl App {
+    pub(crate) fn new(cli: &Cli) -> Result<Self, Failure> {
+        let here = std::env::current_dir()?;
+        let folder = cli.folder.as_ref().map_or_else(|| here.clone(), |folder| here.join(folder));
+        if !folder.is_dir() {
+            return Err(refused(format!("{} is not a folder: `-C` names one that there is", folder.display())));
+        }
+        let home = match cli.home.as_ref().filter(|path| !path.as_os_str().is_empty()) {
+            Some(path) => here.join(path),
+            None => match std::env::var_os("HOME").filter(|path| !path.is_empty()) {
+                Some(home) => here.join(home).join(".dstack"),
+                None => return Err(refused("there is no HOME: `--home DIR` or DSTACK_HOME names a folder to use")),
+            },
+        };
+        Ok(Self { home: Home::new(home), folder, terminal: Terminal::find(), verbose: cli.verbose })
+    }
+
+    /// The log for reading, read to its end, and the time there.
+    pub(crate) async fn read(&self) -> Result<(Client, At), Failure> {
+        let mut client = self.home.reader()?;
+        let head = client.refresh().await?;
+        Ok((client, head.now))
+    }
+
+    /// The log for appending, read to its end, and the time there.
+    pub(crate) async fn write(&self) -> Result<(Client, At), Failure> {
+        let mut client = self.home.client()?;
+        let head = client.refresh().await?;
+        Ok((client, head.now))
+    }
+
+    /// Providers by their names.
+    pub(crate) fn providers(&self) -> Result<BTreeMap<String, Provider>, Failure> {
+        let supervisor = vec![own_program()?.into_os_string(), OsString::from("supervise")];
+        Ok(BTreeMap::from([(LOCAL.to_owned(), self.home.local_provider(supervisor))]))
+    }
+
+    /// Everything that a controller calls.
+    pub(crate) fn ports(&self) -> Result<Ports, Failure> {
+        Ok(self.home.ports(self.providers()?))
+    }
+}
+
+/// The provider that is this machine, its region and its instance type.
+pub(crate) const LOCAL: &str = "local";
+
+/// This program's file.
+pub(crate) fn own_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(|error| refused(format!("this program's own file cannot be found: {error}")))
+}
+
+/// A path as people know it: below the folder they are in, if it is there.
+pub(crate) fn shown(path: &Path, from: &Path) -> String {
+    match path.strip_prefix(from) {
+        Ok(rest) if !rest.as_os_str().is_empty() => rest.display().to_string(),
+        Ok(_) | Err(_) => path.display().to_string(),
+    }
+}

@@ -1,0 +1,145 @@
+//! `dstack autoscale …`
+
+use clap::{ArgGroup, Args, Subcommand};
+use dstack_core::model::{Purchase, Span};
+use dstack_core::project::sizes::parse_duration;
+
+/// Rules and settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AutoscaleCommand {
+    /// Allow an instance type, or change how many of it may run
+    Allow(AllowArgs),
+    /// Take rules away; their runners are shut down at once
+    Remove(RemoveArgs),
+    /// Show rules and settings
+    Info(InfoArgs),
+    /// Let runners be started again
+    #[command(after_help = "\
+Example:
+  dstack autoscale enable")]
+    Enable,
+    /// Shut all runners down at once; workflows stay queued
+    #[command(after_help = "\
+Example:
+  dstack autoscale disable")]
+    Disable(WaitArgs),
+    /// Change settings
+    Set(SetArgs),
+}
+
+/// Whether to wait for runners to be gone.
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Return at once instead of waiting until the runners are gone
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `autoscale allow`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("purchase").required(true).args(["spot", "on_demand"]))]
+#[command(after_help = "\
+Examples:
+  dstack autoscale allow local --max 2 --on-demand
+  dstack autoscale allow m5.xlarge --max 4 --spot")]
+pub(crate) struct AllowArgs {
+    /// The machine's type, as its provider calls it; `local` is this machine
+    pub instance_type: String,
+    /// The most runners of it at any one time: a whole number from 0
+    #[arg(short, long, value_name = "MAX")]
+    pub max: u32,
+    /// Buy spare capacity, which the cloud may take back
+    #[arg(short, long)]
+    pub spot: bool,
+    /// Buy at the list price
+    #[arg(short = 'd', long)]
+    pub on_demand: bool,
+    /// The provider's region
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+impl AllowArgs {
+    /// Which of the two was chosen.
+    pub(crate) const fn purchase(&self) -> Purchase {
+        if self.spot { Purchase::Spot } else { Purchase::OnDemand }
+    }
+}
+
+/// `autoscale remove`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["instance_type", "all"]))]
+#[command(after_help = "\
+Examples:
+  dstack autoscale remove local
+  dstack autoscale remove --all")]
+pub(crate) struct RemoveArgs {
+    /// The machine's type
+    pub instance_type: Option<String>,
+    /// All types
+    #[arg(short, long)]
+    pub all: bool,
+    /// Only spot
+    #[arg(short, long)]
+    pub spot: bool,
+    /// Only on-demand
+    #[arg(short = 'd', long, conflicts_with = "spot")]
+    pub on_demand: bool,
+    /// Only in this region
+    #[arg(long)]
+    pub region: Option<String>,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: WaitArgs,
+}
+
+impl RemoveArgs {
+    /// Which purchase is meant; none means both.
+    pub(crate) const fn purchase(&self) -> Option<Purchase> {
+        match (self.spot, self.on_demand) {
+            (true, _) => Some(Purchase::Spot),
+            (false, true) => Some(Purchase::OnDemand),
+            (false, false) => None,
+        }
+    }
+}
+
+/// `autoscale info`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dstack autoscale info")]
+pub(crate) struct InfoArgs {
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `autoscale set`
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("setting").required(true).multiple(true).args(["idle_timeout", "boot_timeout", "image"]))]
+#[command(after_help = "\
+Example:
+  dstack autoscale set --idle-timeout 10m")]
+pub(crate) struct SetArgs {
+    /// Stop a runner that no waiting workflow can use after this long: `5m`; 0 = at once
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub idle_timeout: Option<Span>,
+    /// Give a runner up that is not ready after this long: `15m`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub boot_timeout: Option<Span>,
+    /// The machine image of launches; `default` = the provider's own choice
+    #[arg(long, value_name = "ID")]
+    pub image: Option<String>,
+}
+
+/// A length of time, where a lone zero needs no unit.
+pub(super) fn duration(text: &str) -> Result<Span, String> {
+    if text == "0" {
+        return Ok(Span::ZERO);
+    }
+    parse_duration(text).map_err(|error| error.to_string())
+}

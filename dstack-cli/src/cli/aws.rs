@@ -1,0 +1,54 @@
+//! `dstack aws …`
+
+use clap::{Args, Subcommand};
+
+/// The AWS account.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AwsCommand {
+    /// Set the account up: keys, region, bucket
+    #[command(alias = "config")]
+    Configure(ConfigureArgs),
+    /// Show region, bucket and identity
+    #[command(after_help = "\
+Example:
+  dstack aws info")]
+    Info,
+    /// Forget the account
+    #[command(after_help = "\
+Example:
+  dstack aws clear")]
+    Clear,
+    /// Print the least permissions that are needed, as JSON
+    #[command(after_help = "\
+Example:
+  dstack aws policy > policy.json")]
+    Policy,
+    /// Try each permission without changing anything
+    #[command(after_help = "\
+Example:
+  dstack aws check")]
+    Check,
+}
+
+/// `aws configure`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dstack aws configure --aws-region eu-west-1")]
+pub(crate) struct ConfigureArgs {
+    /// The key's id; the secret is prompted or read from standard input
+    #[arg(long, value_name = "ID")]
+    pub aws_access_key_id: Option<String>,
+    /// The region of new rules
+    #[arg(long, value_name = "REGION")]
+    pub aws_region: Option<String>,
+    /// Keep artifacts in this bucket
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    pub artifacts_s3_bucket: Option<String>,
+    /// Use this profile of the AWS configuration instead of storing keys
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Replace what is there without asking
+    #[arg(short, long)]
+    pub force: bool,
+}

@@ -1,0 +1,21 @@
+//! The words of the command line, and nothing of what they do.
+
+mod autoscale;
+mod aws;
+mod others;
+mod root;
+mod run;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use autoscale::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
+pub(crate) use aws::AwsCommand;
+pub(crate) use others::{
+    ArtifactsArgs, ArtifactsCommand, CheckArgs, ControllerArgs, DownloadArgs, EventsArgs, ListArgs, LogsArgs, PsArgs,
+    RunnersArgs, RunnersCommand, SecretsCommand, StopArgs,
+};
+pub(crate) use root::{Cli, Command};
+pub(crate) use run::{RunArgs, RunResources};
+pub(crate) use variables::{ParseError, Parsed, parse};

@@ -1,0 +1,277 @@
+//! `dstack autoscale …`: rules and settings.
+
+use dstack_core::Client;
+use dstack_core::model::event::RunnerStopping;
+use dstack_core::model::state::{Rule, RunnerPhase};
+use dstack_core::model::{Command, Event, Offering, Purchase, Record, RuleFilter, RuleKey, RunnerId, Span, State};
+use dstack_core::project::nearest;
+use serde_json::{Value, json};
+
+use super::shrink;
+use crate::app::{App, LOCAL};
+use crate::background;
+use crate::cli::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
+use crate::failure::{Failure, refused};
+use crate::print;
+use crate::view::table;
+
+pub(crate) async fn run(app: &App, command: AutoscaleCommand) -> Result<(), Failure> {
+    match command {
+        AutoscaleCommand::Allow(args) => allow(app, &args).await,
+        AutoscaleCommand::Remove(args) => remove(app, &args).await,
+        AutoscaleCommand::Info(args) => info(app, &args).await,
+        AutoscaleCommand::Enable => enable(app).await,
+        AutoscaleCommand::Disable(args) => disable(app, &args).await,
+        AutoscaleCommand::Set(args) => set(app, args).await,
+    }
+}
+
+async fn allow(app: &App, args: &AllowArgs) -> Result<(), Failure> {
+    let offering = offering(app, &args.instance_type, args.purchase(), args.region.as_deref()).await?;
+    let key = offering.rule_key();
+    let (mut client, _) = app.write().await?;
+    let records = client.command(Command::Allow { offering: Box::new(offering), max: args.max }).await?;
+    print::say(&format!("allowed: {key}, at most {} at a time", args.max));
+    if !client.state().is_enabled() {
+        print::say("autoscaling is disabled: `dstack autoscale enable` lets runners start");
+    }
+    let max = args.max;
+    settle(app, &mut client, &args.wait, &records, |state| {
+        if state.live_count(&key) > max { stopping(state.live_of(&key)) } else { Vec::new() }
+    })
+    .await
+}
+
+/// The offering that is named, as its provider has it now.
+async fn offering(app: &App, name: &str, purchase: Purchase, region: Option<&str>) -> Result<Offering, Failure> {
+    if name == LOCAL && purchase == Purchase::Spot {
+        return Err(refused("this machine is never spot: `dstack autoscale allow local --max 1 --on-demand`"));
+    }
+    let mut known = Vec::new();
+    for provider in app.providers()?.values() {
+        let asked = region.unwrap_or(LOCAL);
+        let offerings = match provider.cloud.catalogue(asked).await {
+            Ok(offerings) => offerings,
+            Err(error) if region.is_some() => {
+                return Err(refused(format!("region {asked} cannot be asked: {error}")));
+            }
+            Err(error) => return Err(refused(error.to_string())),
+        };
+        known.extend(offerings);
+    }
+    let same = |offering: &&Offering| offering.instance_type == name;
+    if let Some(found) = known.iter().find(|offering| same(offering) && offering.purchase == purchase) {
+        return Ok(found.clone());
+    }
+    if let Some(other) = known.iter().find(same) {
+        return Err(refused(format!("{name} is not offered as {purchase}: it is as {}", other.purchase)));
+    }
+    let near = nearest(name, known.iter().map(|offering| offering.instance_type.as_str()));
+    Err(refused(match near {
+        Some(near) => format!("there is no instance type {name}: did you mean {near}?"),
+        None => format!(
+            "there is no instance type {name}: `local` is this machine, and accounts of clouds come with `dstack aws \
+             configure`"
+        ),
+    }))
+}
+
+async fn remove(app: &App, args: &RemoveArgs) -> Result<(), Failure> {
+    let filter = RuleFilter {
+        instance_type: args.instance_type.clone(),
+        region: args.region.clone(),
+        purchase: args.purchase(),
+    };
+    let (mut client, _) = app.write().await?;
+    let records = client.command(Command::Remove(filter)).await?;
+    let mut removed = Vec::new();
+    for record in &records {
+        if let Some(Event::RuleRemoved(event)) = record.event() {
+            print::say(&format!("removed: {}", event.rule));
+            removed.push(event.rule.clone());
+        }
+    }
+    if removed.is_empty() {
+        print::say("there was no rule to remove");
+    }
+    settle(app, &mut client, &args.wait, &records, |state| {
+        removed.iter().flat_map(|rule| stopping(state.live_of(rule))).collect()
+    })
+    .await
+}
+
+async fn enable(app: &App) -> Result<(), Failure> {
+    let (mut client, _) = app.write().await?;
+    let records = client.command(Command::Enable).await?;
+    print::say(if records.is_empty() { "autoscaling was enabled already" } else { "autoscaling is enabled" });
+    let head = client.refresh().await?;
+    background::ensure(&app.home, client.state(), head.now)?;
+    Ok(())
+}
+
+async fn disable(app: &App, args: &WaitArgs) -> Result<(), Failure> {
+    let (mut client, _) = app.write().await?;
+    let records = client.command(Command::Disable).await?;
+    print::say(if records.is_empty() {
+        "autoscaling was disabled already"
+    } else {
+        "autoscaling is disabled: workflows stay queued until `dstack autoscale enable`"
+    });
+    settle(app, &mut client, args, &records, |state| stopping(state.live_runners())).await
+}
+
+fn stopping<'a>(live: impl Iterator<Item = (RunnerId, &'a dstack_core::model::state::Runner)>) -> Vec<RunnerId> {
+    live.filter(|(_, runner)| runner.phase == RunnerPhase::Stopping).map(|(id, _)| id).collect()
+}
+
+/// Lets a controller carry it out, and waits until it is done.
+async fn settle(
+    app: &App,
+    client: &mut Client,
+    args: &WaitArgs,
+    records: &[Record],
+    remaining: impl Fn(&State) -> Vec<RunnerId>,
+) -> Result<(), Failure> {
+    let head = client.refresh().await?;
+    background::ensure(&app.home, client.state(), head.now)?;
+    if args.no_wait {
+        let count = records.iter().filter(|record| matches!(record.event(), Some(Event::RunnerStopping(_)))).count();
+        if count > 0 {
+            print::say(&format!("runners that shut down: {count}; `dstack runners` shows them"));
+        }
+        return Ok(());
+    }
+    // What this command shut down, and what was on its way out before.
+    let own: Vec<RunnerId> = records
+        .iter()
+        .filter_map(|record| match record.event() {
+            Some(Event::RunnerStopping(RunnerStopping { runner, .. })) => Some(*runner),
+            _ => None,
+        })
+        .collect();
+    shrink::wait(app, client, |state| {
+        let mut left = shrink::alive(state, own.iter().copied());
+        left.extend(remaining(state));
+        left.sort();
+        left.dedup();
+        left
+    })
+    .await
+}
+
+async fn set(app: &App, args: SetArgs) -> Result<(), Failure> {
+    let (mut client, _) = app.write().await?;
+    let mut settings = client.state().settings().clone();
+    if let Some(span) = args.idle_timeout {
+        settings.idle_timeout = span;
+    }
+    if let Some(span) = args.boot_timeout {
+        if span == Span::ZERO {
+            return Err(Failure::Usage("`--boot-timeout 0` would give every runner up: write `15m`".to_owned()));
+        }
+        settings.boot_timeout = span;
+    }
+    if let Some(image) = args.image {
+        settings.image = (image != "default").then_some(image);
+    }
+    let records = client.command(Command::Set(settings)).await?;
+    print::say(if records.is_empty() { "nothing has changed" } else { "settings are changed" });
+    let head = client.refresh().await?;
+    background::ensure(&app.home, client.state(), head.now)?;
+    Ok(())
+}
+
+async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
+    let (client, _) = app.read().await?;
+    let state = client.state();
+    let settings = state.settings();
+    if args.json {
+        let rules: Vec<Value> = state.rules().iter().map(|(key, rule)| rule_json(state, key, rule)).collect();
+        return print::json(&json!({
+            "enabled": state.is_enabled(),
+            "rules": rules,
+            "settings": {
+                "idle_timeout": settings.idle_timeout.to_string(),
+                "boot_timeout": settings.boot_timeout.to_string(),
+                "image": settings.image,
+            },
+        }));
+    }
+    let mut text = format!("autoscaling is {}\n", if state.is_enabled() { "enabled" } else { "disabled" });
+    if state.rules().is_empty() {
+        text += "no instance type is allowed: `dstack autoscale allow local --max 1 --on-demand` allows this machine\n";
+    } else {
+        let heads = ["INSTANCE TYPE", "PURCHASE TYPE", "MAXIMUM", "LIVE", "REGION", "CPU", "MEMORY", "GPU", "STATUS"];
+        let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
+        text += &table(&heads, rows, app.terminal.stdout);
+    }
+    let image = settings.image.as_deref().unwrap_or("default");
+    text += &format!("idle timeout {}, boot timeout {}, image {image}\n", settings.idle_timeout, settings.boot_timeout);
+    print::results(text.as_bytes())
+}
+
+fn phases(state: &State, key: &RuleKey) -> [(&'static str, usize); 4] {
+    let count = |wanted: RunnerPhase| state.live_of(key).filter(|(_, runner)| runner.phase == wanted).count();
+    [
+        ("wanted", count(RunnerPhase::Wanted)),
+        ("launched", count(RunnerPhase::Launched)),
+        ("ready", count(RunnerPhase::Ready)),
+        ("stopping", count(RunnerPhase::Stopping)),
+    ]
+}
+
+/// Why the rule starts nothing now, and until when.
+fn obstacle(state: &State, rule: &Rule) -> Option<(String, Option<dstack_core::model::At>)> {
+    if let Some(why) = &rule.blocked {
+        return Some((why.clone(), None));
+    }
+    let now = state.at();
+    if let Some(until) = rule.paused_until.filter(|until| now < *until) {
+        return Some(("runners keep ending without work done".to_owned(), Some(until)));
+    }
+    let first = rule.unavailable.values().find(|known| known.holds(now))?;
+    Some((first.why.clone(), first.until))
+}
+
+fn rule_json(state: &State, key: &RuleKey, rule: &Rule) -> Value {
+    let obstacle = obstacle(state, rule);
+    let by_phase: serde_json::Map<String, Value> =
+        phases(state, key).into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    json!({
+        "provider": key.provider,
+        "region": key.region,
+        "instance_type": key.instance_type,
+        "purchase": key.purchase.to_string(),
+        "max": rule.max,
+        "live": state.live_count(key),
+        "live_by_phase": by_phase,
+        "cpu_milli": rule.offering.cpu.0,
+        "memory_bytes": rule.offering.memory.0,
+        "price_micro_usd_hour": rule.price().map(|price| price.0),
+        "unavailable_until": obstacle.as_ref().and_then(|(_, until)| until.map(|at| at.to_string())),
+        "reason": obstacle.map(|(why, _)| why),
+        "blocked": rule.blocked,
+    })
+}
+
+fn rule_row(state: &State, key: &RuleKey, rule: &Rule) -> Vec<String> {
+    let offering = &rule.offering;
+    let live = phases(state, key).into_iter().filter(|(_, count)| *count > 0);
+    let live: Vec<_> = live.map(|(name, count)| format!("{count} {name}")).collect();
+    let status = obstacle(state, rule).map(|(why, until)| match until {
+        Some(until) => format!("{why}, until {}", crate::view::local_time(until)),
+        None => why,
+    });
+    let gpu = offering.gpus.as_ref().map(|gpus| format!("{}x{}", gpus.count, gpus.name));
+    vec![
+        key.instance_type.clone(),
+        key.purchase.to_string(),
+        rule.max.to_string(),
+        if live.is_empty() { "0".to_owned() } else { live.join(", ") },
+        key.region.clone(),
+        offering.cpu.to_string(),
+        offering.memory.to_string(),
+        gpu.unwrap_or_else(|| "-".to_owned()),
+        status.unwrap_or_else(|| "ok".to_owned()),
+    ]
+}

@@ -1,0 +1,116 @@
+//! `dstack controller`: the loop, in the foreground or behind other commands.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use dstack_core::controller::{Controller, ControllerError};
+use dstack_core::home::ControllerLock;
+
+use crate::app::App;
+use crate::background;
+use crate::cli::ControllerArgs;
+use crate::failure::{Failure, refused};
+use crate::print;
+use crate::view::Overview;
+
+/// How often a controller that waits for another to leave tries the lock.
+const TRY_EVERY: Duration = Duration::from_millis(200);
+
+pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure> {
+    if args.background {
+        return background::step_back(&app.home);
+    }
+    if args.detached {
+        background::leave_terminal();
+        return behind(app).await;
+    }
+    let interrupt = interrupted();
+    tokio::pin!(interrupt);
+    let mut is_told = false;
+    loop {
+        let lock = match app.home.try_lock()? {
+            Some(lock) => lock,
+            None => {
+                if !std::mem::replace(&mut is_told, true) {
+                    print::say("another controller is live: this one waits until it leaves");
+                }
+                tokio::select! {
+                    biased;
+                    () = &mut interrupt => return Ok(()),
+                    () = tokio::time::sleep(TRY_EVERY) => continue,
+                }
+            }
+        };
+        if !std::mem::replace(&mut is_told, true) || !args.until_idle {
+            print::say(&format!("controller of {}: Ctrl-C ends it, and no run", app.home.path().display()));
+        }
+        let mut controller = controller(app)?;
+        if !args.until_idle {
+            return controller.run(interrupt.as_mut()).await.map_err(failure);
+        }
+        let is_interrupted = {
+            let run = controller.run_until_idle();
+            tokio::pin!(run);
+            tokio::select! {
+                biased;
+                () = &mut interrupt => true,
+                outcome = &mut run => { outcome.map_err(failure)?; false }
+            }
+        };
+        if is_interrupted || leave(&mut controller, lock).await? {
+            return Ok(());
+        }
+    }
+}
+
+fn controller(app: &App) -> Result<Controller, Failure> {
+    Ok(Controller::new(app.home.controller_client()?, app.ports()?, app.home.options()))
+}
+
+/// Lets go of the lock and then looks once more: what was appended before has found the lock taken.
+async fn leave(controller: &mut Controller, lock: ControllerLock) -> Result<bool, Failure> {
+    drop(lock);
+    let head = controller.client_mut().refresh().await?;
+    Ok(!Overview::new(controller.client().state(), head.now).is_work_owed())
+}
+
+async fn behind(app: &App) -> Result<(), Failure> {
+    let log = app.home.controller_log()?;
+    tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false).with_writer(Mutex::new(log)).init();
+    loop {
+        let Some(lock) = app.home.try_lock()? else { return Ok(()) };
+        tracing::info!(pid = std::process::id(), "a controller begins");
+        let mut controller = controller(app)?;
+        let outcome = controller.run_until_idle().await;
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the controller gives up");
+        }
+        outcome.map_err(failure)?;
+        if leave(&mut controller, lock).await? {
+            tracing::info!("nothing is left to do");
+            return Ok(());
+        }
+    }
+}
+
+fn failure(error: ControllerError) -> Failure {
+    match error {
+        ControllerError::Client(error) => error.into(),
+        ControllerError::Store(error) => error.into(),
+        other => refused(other.to_string()),
+    }
+}
+
+/// Done when the user or the system asks for the end.
+async fn interrupted() {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}

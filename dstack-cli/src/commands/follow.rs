@@ -1,0 +1,133 @@
+//! Following a run: its output as it comes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dstack_core::Client;
+use dstack_core::blob::{OutputFolder, OutputStore as _};
+use dstack_core::model::state::{Phase, Run};
+use dstack_core::model::{At, AttemptId, RunId, WorkflowId};
+
+use crate::app::{App, Terminal};
+use crate::failure::Failure;
+use crate::live::Live;
+use crate::view::{Form, OutputView};
+
+/// Bytes that are read at once.
+const READ_LIMIT: usize = 256 * 1024;
+
+/// How far a workflow's output has been shown.
+#[derive(Debug, Clone, Copy)]
+struct Cursor {
+    attempt: u32,
+    offset: u64,
+}
+
+/// A run whose output is shown as it comes.
+pub(crate) struct Follow {
+    outputs: OutputFolder,
+    run: RunId,
+    only: Option<u32>,
+    view: OutputView,
+    pub(crate) live: Live,
+    cursors: BTreeMap<u32, Cursor>,
+    ended: BTreeSet<u32>,
+    /// Attempts that were over before are left out.
+    skipped: BTreeSet<AttemptId>,
+}
+
+/// How the output of so many workflows is shown.
+pub(crate) const fn form(terminal: Terminal, workflows: usize, is_raw: bool) -> Form {
+    match (is_raw, terminal.stdout) {
+        (true, _) => Form::Raw,
+        (false, true) => Form::Terminal { prefix: workflows > 1, color: terminal.color },
+        (false, false) if workflows > 1 => Form::Prefixed,
+        (false, false) => Form::Raw,
+    }
+}
+
+impl Follow {
+    /// Follows a run, or one workflow of it, from the beginning.
+    pub(crate) fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Self {
+        let count = if only.is_some() { 1 } else { run.workflows.len() };
+        let names = run.workflows.iter().map(|workflow| workflow.spec.name.as_str());
+        Self {
+            outputs: app.home.outputs(),
+            run: id,
+            only,
+            view: OutputView::new(form(app.terminal, count, is_raw), names),
+            live: Live::new(app.terminal.stderr, app.terminal.width),
+            cursors: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            skipped: BTreeSet::new(),
+        }
+    }
+
+    /// Leaves these attempts out.
+    pub(crate) fn skip(&mut self, attempts: impl IntoIterator<Item = AttemptId>) {
+        self.skipped.extend(attempts);
+    }
+
+    /// Whether the workflow at this place is shown.
+    pub(crate) fn includes(&self, index: u32) -> bool {
+        self.only.is_none_or(|only| only == index)
+    }
+
+    /// Shows what has been printed since. What was printed by an attempt that is over by `run` is shown to its end.
+    pub(crate) async fn pump(&mut self, run: &Run) -> Result<(), Failure> {
+        for (index, workflow) in (0..).zip(&run.workflows) {
+            if workflow.attempt == 0 || !self.includes(index) || self.ended.contains(&index) {
+                continue;
+            }
+            let mut cursor = self.cursors.get(&index).copied().unwrap_or(Cursor { attempt: 1, offset: 0 });
+            loop {
+                let id = WorkflowId { run: self.run, index };
+                self.drain(AttemptId { workflow: id, number: cursor.attempt }, &mut cursor.offset).await?;
+                if cursor.attempt >= workflow.attempt {
+                    break;
+                }
+                self.end(index)?;
+                cursor = Cursor { attempt: cursor.attempt + 1, offset: 0 };
+            }
+            self.cursors.insert(index, cursor);
+            if matches!(workflow.phase, Phase::Over(_)) {
+                self.end(index)?;
+                self.ended.insert(index);
+            }
+        }
+        Ok(())
+    }
+
+    async fn drain(&mut self, attempt: AttemptId, offset: &mut u64) -> Result<(), Failure> {
+        if self.skipped.contains(&attempt) {
+            return Ok(());
+        }
+        loop {
+            let bytes = self.outputs.read(attempt, *offset, READ_LIMIT).await?;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            *offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            let shown = self.view.push(attempt.workflow.index, &bytes);
+            self.live.results(&shown)?;
+        }
+    }
+
+    fn end(&mut self, index: u32) -> Result<(), Failure> {
+        let bytes = self.view.end(index);
+        self.live.results(&bytes)
+    }
+
+    /// Lines that are not complete yet.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        self.view.unfinished()
+    }
+}
+
+/// The run as the log has it now; as it was last known when it has left the state.
+pub(crate) async fn current(client: &mut Client, id: RunId, known: &mut Run) -> Result<At, Failure> {
+    let head = client.refresh().await?;
+    if let Some(run) = client.state().runs().get(&id) {
+        known.clone_from(run);
+    }
+    Ok(head.now)
+}

@@ -1,0 +1,138 @@
+//! What happens to a run, told to people as it happens.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dstack_core::model::state::Run;
+use dstack_core::model::{At, MicroUsd, RunId, RunnerId, Span, State};
+
+use crate::view::{Overview, PhaseName, Row};
+
+/// Runs with more workflows are told about as a whole only.
+const TOLD_ONE_BY_ONE_MAX: usize = 200;
+
+/// Tells what changes.
+#[derive(Debug, Default)]
+pub(crate) struct Narrator {
+    told: BTreeMap<usize, (PhaseName, u32, Option<String>)>,
+    runners: BTreeSet<RunnerId>,
+    rows: Vec<Row>,
+}
+
+impl Narrator {
+    /// Lines about what has changed.
+    pub(crate) fn look(&mut self, state: &State, now: At, id: RunId, run: &Run) -> Vec<String> {
+        self.rows = Overview::new(state, now).rows(id, run);
+        self.runners.extend(self.rows.iter().filter_map(|row| row.runner));
+        if self.rows.len() > TOLD_ONE_BY_ONE_MAX {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        for (index, row) in self.rows.iter().enumerate() {
+            let Some(line) = line(state, row) else { continue };
+            let now = (row.phase, row.attempt, told_reason(row));
+            if self.told.get(&index) != Some(&now) {
+                lines.push(format!("{}: {line}", row.workflow));
+                self.told.insert(index, now);
+            }
+        }
+        lines
+    }
+
+    /// Whether nothing was looked at yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The whole run in one line, with how long it has been.
+    pub(crate) fn status(&self, run: &Run, now: At) -> String {
+        let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for row in &self.rows {
+            *counts.entry(row.phase.as_str()).or_default() += 1;
+        }
+        let words = ["running", "starting", "stopping", "waiting", "succeeded", "failed", "stopped", "skipped", "lost"];
+        let counts = words.iter().filter_map(|word| counts.get(word).map(|count| format!("{count} {word}")));
+        let counts: Vec<_> = counts.collect();
+        let waiting = self.rows.iter().find(|row| row.phase == PhaseName::Waiting && row.reason.is_some());
+        let has_running = self.rows.iter().any(|row| matches!(row.phase, PhaseName::Running | PhaseName::Stopping));
+        let why = waiting.filter(|_| !has_running).and_then(|row| row.reason.clone());
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        let elapsed = now.since(run.at).as_secs();
+        format!("{} [{elapsed}s] {}{why}", run.name, counts.join(", "))
+    }
+
+    /// How the run ended, with what its runners cost so far.
+    pub(crate) fn summary(&self, state: &State, now: At, run: &Run) -> String {
+        let end = run.workflows.iter().map(|workflow| workflow.since).max().unwrap_or(run.at);
+        let count = |wanted: PhaseName| self.rows.iter().filter(|row| row.phase == wanted).count();
+        let words = [PhaseName::Succeeded, PhaseName::Failed, PhaseName::Stopped, PhaseName::Skipped, PhaseName::Lost];
+        let parts: Vec<String> = words
+            .into_iter()
+            .filter_map(|phase| {
+                let count = count(phase);
+                (count > 0).then(|| match self.rows.len() {
+                    1 => phase.as_str().to_owned(),
+                    _ => format!("{count} {}", phase.as_str()),
+                })
+            })
+            .collect();
+        let costs = self.runners.iter().filter_map(|id| state.runners().get(id)?.cost(now));
+        let cost = MicroUsd(costs.map(|cost| cost.0).sum());
+        let cost = if cost.0 > 0 { format!("; its runners cost {cost} so far") } else { String::new() };
+        format!("{}: {} in {}{cost}", run.name, parts.join(", "), end.since(run.at))
+    }
+}
+
+/// What of the reason is worth telling again when it changes.
+fn told_reason(row: &Row) -> Option<String> {
+    match row.phase {
+        PhaseName::Waiting => row.reason.clone(),
+        _ => None,
+    }
+}
+
+/// The row in plain words; none where there is nothing to tell yet.
+fn line(state: &State, row: &Row) -> Option<String> {
+    let reason = row.reason.clone().unwrap_or_default();
+    let took = row.running_seconds.map(|seconds| format!(" after {}", Span::from_secs(seconds))).unwrap_or_default();
+    let took = took.replace(".0s", "s");
+    Some(match row.phase {
+        PhaseName::Waiting if is_passing(&reason) => return None,
+        PhaseName::Waiting => format!("waiting: {}", why(state, &reason)),
+        PhaseName::Starting => match &row.rule {
+            Some(rule) => format!("a runner is starting: {rule}"),
+            None => "a runner is starting".to_owned(),
+        },
+        PhaseName::Running => {
+            let place = match (&row.runner, &row.rule) {
+                (Some(runner), Some(rule)) => format!(" on runner {runner} ({} {})", rule.instance_type, rule.purchase),
+                (Some(_) | None, _) => String::new(),
+            };
+            let attempt = if row.attempt > 1 { format!(", attempt {}", row.attempt) } else { String::new() };
+            format!("running{place}{attempt}")
+        }
+        PhaseName::Stopping => "stopping".to_owned(),
+        PhaseName::Succeeded => format!("succeeded{took}"),
+        PhaseName::Failed if !row.missing.is_empty() => {
+            format!("failed{took}: artifact missing: {}", row.missing.join(", "))
+        }
+        PhaseName::Failed => format!("failed{took}: {reason}"),
+        PhaseName::Stopped => "stopped".to_owned(),
+        PhaseName::Skipped => format!("never ran: {reason}"),
+        PhaseName::Lost => format!("lost{took}: {reason}"),
+    })
+}
+
+/// Reasons that are over in a moment, or that the order of the workflows says already.
+fn is_passing(reason: &str) -> bool {
+    ["about to start", "a runner is about", "waits for", "its turn"].iter().any(|start| reason.starts_with(start))
+}
+
+/// The reason, with why runners were shut down where that is a wish of a user.
+fn why(state: &State, reason: &str) -> String {
+    if !state.is_enabled() && reason.contains("was shut down;") {
+        return reason.replace("was shut down;", "was shut down, since autoscaling was disabled; back in the queue;");
+    }
+    reason
+        .replace("was shut down;", "was shut down; back in the queue;")
+        .replace("was lost;", "was lost; back in the queue;")
+}

@@ -1,0 +1,120 @@
+//! `dstack ps`: runs and their workflows.
+
+use std::fmt::Write as _;
+
+use dstack_core::Client;
+use dstack_core::model::state::Run;
+use dstack_core::model::{At, RunId};
+use serde_json::json;
+
+use crate::app::App;
+use crate::cli::PsArgs;
+use crate::failure::{DETACHED, Failure};
+use crate::interrupt::interrupts;
+use crate::print;
+use crate::target::{Target, replay};
+use crate::view::{Overview, Row, ago, table};
+
+pub(crate) async fn run(app: &App, args: &PsArgs) -> Result<(), Failure> {
+    let mut interrupts = interrupts()?;
+    let (mut client, mut now) = app.read().await?;
+    if args.json {
+        let rows = rows(&client, now, args).await?;
+        let rows: Vec<_> = rows.iter().map(Row::json).collect();
+        return print::json(&json!({ "workflows": rows }));
+    }
+    loop {
+        let text = page(app, &client, now, args).await?;
+        if !args.watch {
+            return print::results(text.as_bytes());
+        }
+        // Clears the screen, where there is one.
+        let clear = if app.terminal.stdout { "\u{1b}[H\u{1b}[2J" } else { "" };
+        print::results(format!("{clear}{text}").as_bytes())?;
+        let seq = client.state().seq();
+        tokio::select! {
+            biased;
+            _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
+            () = client.store().wait(seq) => {}
+        }
+        now = client.refresh().await?.now;
+    }
+}
+
+async fn page(app: &App, client: &Client, now: At, args: &PsArgs) -> Result<String, Failure> {
+    let mut shown = rows(client, now, args).await?;
+    let mut note = "";
+    let is_narrowed = args.all || args.run.is_some() || args.last.is_some();
+    if shown.is_empty() && !is_narrowed {
+        let newest = PsArgs { last: Some(1), run: None, all: false, watch: false, json: false };
+        shown = rows(client, now, &newest).await?;
+        note = "nothing is waiting or running; this was the last run\n";
+    }
+    if shown.is_empty() {
+        return Ok("no runs yet: `dstack run --local -- echo hello` makes one\n".to_owned());
+    }
+    let heads = ["RUN", "WORKFLOW", "PHASE", "ATTEMPT", "RUNNER", "SINCE", "REASON"];
+    let mut text = note.to_owned();
+    text += &table(&heads, shown.iter().map(|row| cells(row, now)), app.terminal.stdout);
+    if !client.state().is_enabled() {
+        let _ = writeln!(text, "autoscaling is disabled: `dstack autoscale enable` lets workflows start");
+    }
+    Ok(text)
+}
+
+fn cells(row: &Row, now: At) -> Vec<String> {
+    let phase = match (row.phase.as_str(), row.exit_code) {
+        ("failed", Some(code)) => format!("failed ({code})"),
+        (phase, _) => phase.to_owned(),
+    };
+    let reason = if row.missing.is_empty() {
+        row.reason.clone().unwrap_or_default()
+    } else {
+        format!("artifact missing: {}", row.missing.join(", "))
+    };
+    vec![
+        row.run.clone(),
+        row.workflow.clone(),
+        phase,
+        if row.attempt == 0 { "-".to_owned() } else { row.attempt.to_string() },
+        row.runner.map_or_else(|| "-".to_owned(), |id| id.to_string()),
+        ago(row.at, now),
+        reason,
+    ]
+}
+
+/// The rows that are asked for: in the order of submission.
+async fn rows(client: &Client, now: At, args: &PsArgs) -> Result<Vec<Row>, Failure> {
+    let state = client.state();
+    let overview = Overview::new(state, now);
+    if let Some(text) = &args.run {
+        let target = Target::find(client, text).await?;
+        let rows = overview.rows(target.id, &target.run);
+        return Ok((0..).zip(rows).filter(|(index, _)| target.includes(*index)).map(|(_, row)| row).collect());
+    }
+    let older;
+    let mut runs: Vec<(RunId, &Run)> = match args.last {
+        Some(count) => {
+            let newest = client.store().runs(None, count).await?;
+            let gone: Vec<RunId> =
+                newest.iter().map(|row| row.run).filter(|id| !state.runs().contains_key(id)).collect();
+            older = replay(client, &gone).await?;
+            let kept = newest.iter().filter_map(|row| Some((row.run, state.runs().get(&row.run)?)));
+            kept.chain(older.iter().map(|(id, run)| (*id, run))).collect()
+        }
+        None if args.all => state.runs().iter().map(|(id, run)| (*id, run)).collect(),
+        None => state.open_runs().collect(),
+    };
+    runs.sort_by_key(|(_, run)| run.submitted);
+    let rows = runs.into_iter().flat_map(|(id, run)| overview.rows(id, run));
+    let is_wanted = |row: &Row| args.all || args.last.is_some() || !is_over(row);
+    Ok(rows.filter(is_wanted).collect())
+}
+
+fn is_over(row: &Row) -> bool {
+    use crate::view::PhaseName::{Failed, Lost, Running, Skipped, Starting, Stopped, Stopping, Succeeded, Waiting};
+    match row.phase {
+        Waiting | Starting | Running | Stopping => false,
+        Succeeded | Failed | Stopped | Skipped | Lost => true,
+    }
+}

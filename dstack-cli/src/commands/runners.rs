@@ -1,0 +1,122 @@
+//! `dstack runners`: machines, and ending one by hand.
+
+use dstack_core::model::state::Runner;
+use dstack_core::model::{At, AttemptId, Command, RunnerId, State};
+use dstack_core::project::nearest;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::background;
+use crate::cli::{RunnersArgs, RunnersCommand};
+use crate::failure::{Failure, refused};
+use crate::print;
+use crate::view::{ago, runner_phase, table};
+
+pub(crate) async fn run(app: &App, args: RunnersArgs) -> Result<(), Failure> {
+    match args.command {
+        Some(RunnersCommand::Stop { id }) => stop(app, &id).await,
+        None => list(app, args.all, args.json).await,
+    }
+}
+
+async fn list(app: &App, all: bool, is_json: bool) -> Result<(), Failure> {
+    let (client, now) = app.read().await?;
+    let state = client.state();
+    let mut runners: Vec<(RunnerId, &Runner)> = state
+        .runners()
+        .iter()
+        .filter(|(_, runner)| all || runner.may_live())
+        .map(|(id, runner)| (*id, runner))
+        .collect();
+    runners.sort_by_key(|(id, runner)| (runner.wanted, *id));
+    if is_json {
+        let runners: Vec<Value> = runners.iter().map(|(id, runner)| document(state, *id, runner, now)).collect();
+        return print::json(&json!({ "runners": runners }));
+    }
+    if runners.is_empty() {
+        return print::line("no runner is alive: they start when a workflow needs one");
+    }
+    let heads = ["RUNNER", "TYPE", "PURCHASE", "PHASE", "AGE", "CPU", "MEMORY", "COST", "WORKFLOWS", "REASON"];
+    let rows = runners.iter().map(|(id, runner)| cells(state, *id, runner, now));
+    print::results(table(&heads, rows, app.terminal.stdout).as_bytes())
+}
+
+fn workflows(state: &State, runner: &Runner) -> Vec<String> {
+    let name = |attempt: &AttemptId| {
+        let run = state.runs().get(&attempt.workflow.run)?;
+        Some(format!("{}/{}", run.name, run.workflow(attempt.workflow.index)?.spec.name))
+    };
+    runner.attempts.iter().filter_map(name).collect()
+}
+
+fn reason(runner: &Runner) -> Option<String> {
+    match &runner.stop {
+        Some(why) => Some(why.to_string()),
+        None if runner.noticed => Some("the cloud takes it back".to_owned()),
+        None => None,
+    }
+}
+
+fn end(runner: &Runner, now: At) -> At {
+    if runner.may_live() { now } else { runner.since }
+}
+
+fn document(state: &State, id: RunnerId, runner: &Runner, now: At) -> Value {
+    let rule = &runner.request.rule;
+    json!({
+        "runner": id.to_string(),
+        "machine": runner.machine.as_ref().map(ToString::to_string),
+        "phase": runner_phase(runner.phase),
+        "provider": rule.provider,
+        "region": rule.region,
+        "instance_type": rule.instance_type,
+        "purchase": rule.purchase.to_string(),
+        "at": runner.since.to_string(),
+        "wanted_at": runner.wanted.to_string(),
+        "age_seconds": end(runner, now).since(runner.wanted).as_secs(),
+        "workflows": workflows(state, runner),
+        "finished": runner.finished,
+        "cost_micro_usd": runner.cost(now).map(|cost| cost.0),
+        "reason": reason(runner),
+    })
+}
+
+fn cells(state: &State, id: RunnerId, runner: &Runner, now: At) -> Vec<String> {
+    let rule = &runner.request.rule;
+    vec![
+        id.to_string(),
+        rule.instance_type.clone(),
+        rule.purchase.to_string(),
+        runner_phase(runner.phase).to_owned(),
+        ago(runner.wanted, end(runner, now)),
+        runner.offering.cpu.to_string(),
+        runner.offering.memory.to_string(),
+        runner.cost(now).map_or_else(|| "-".to_owned(), |cost| cost.to_string()),
+        workflows(state, runner).join(", "),
+        reason(runner).unwrap_or_default(),
+    ]
+}
+
+async fn stop(app: &App, text: &str) -> Result<(), Failure> {
+    let (reader, _) = app.read().await?;
+    let state = reader.state();
+    let by_machine = |runner: &Runner| runner.machine.as_ref().is_some_and(|machine| machine.0 == text);
+    let found = state.runners().iter().find(|(id, runner)| id.to_string() == text || by_machine(runner));
+    let Some((id, runner)) = found else {
+        let known: Vec<String> = state.live_runners().map(|(id, _)| id.to_string()).collect();
+        return Err(refused(match nearest(text, known.iter().map(String::as_str)) {
+            Some(near) => format!("there is no runner {text}: did you mean {near}?"),
+            None => format!("there is no runner or machine {text}: `dstack runners` lists those that may be alive"),
+        }));
+    };
+    if !runner.may_live() {
+        return Err(refused(format!("runner {id} is gone already")));
+    }
+    let id = *id;
+    let (mut client, _) = app.write().await?;
+    client.command(Command::StopRunner(id)).await?;
+    print::say(&format!("runner {id} is being shut down; what runs on it goes back to the queue"));
+    let head = client.refresh().await?;
+    background::ensure(&app.home, client.state(), head.now)?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The state as people ask about it: what each workflow does, and why it waits.
+
+use std::collections::BTreeMap;
+
+use dstack_core::model::plan::ScopeTick;
+use dstack_core::model::state::{Outcome, Phase, Run, Workflow};
+use dstack_core::model::{At, Item, Plan, RunId, RunnerId, State, Tick, WorkflowId, schedule};
+
+use super::row::{PhaseName, Row};
+use super::words::{loss_words, outcome_words, wait_words};
+
+/// A state at a moment, with what the scheduler would do.
+pub(crate) struct Overview<'a> {
+    state: &'a State,
+    now: At,
+    plan: Plan,
+}
+
+impl<'a> Overview<'a> {
+    /// The state at this moment of log time.
+    pub(crate) fn new(state: &'a State, now: At) -> Self {
+        Self { state, now, plan: plan(state, now) }
+    }
+
+    /// Whether a controller has anything to do.
+    pub(crate) fn is_work_owed(&self) -> bool {
+        self.state.live_runners().next().is_some() || !self.plan.is_empty() || self.plan.next_wake.is_some()
+    }
+
+    /// The rows of a run, one for each workflow.
+    pub(crate) fn rows(&self, id: RunId, run: &Run) -> Vec<Row> {
+        (0..)
+            .zip(&run.workflows)
+            .map(|(index, workflow)| self.row(WorkflowId { run: id, index }, run, workflow))
+            .collect()
+    }
+
+    fn row(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> Row {
+        let (phase, runner) = self.phase(id, workflow);
+        let ended = if workflow.is_over() { workflow.since } else { self.now };
+        let has_run = !matches!(workflow.phase, Phase::Waiting);
+        let started = workflow.started.filter(|_| has_run);
+        let missing = match &workflow.phase {
+            Phase::Over(Outcome::Failed { missing, .. }) => missing.clone(),
+            Phase::Over(_) | Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) => Vec::new(),
+        };
+        Row {
+            run: run.name.to_string(),
+            run_id: id.run,
+            workflow: workflow.spec.name.to_string(),
+            phase,
+            attempt: workflow.attempt,
+            runner,
+            rule: runner.and_then(|id| Some(self.state.runners().get(&id)?.request.rule.clone())),
+            exit_code: workflow.exit_code(),
+            seq: run.submitted,
+            submitted: run.at,
+            started,
+            at: workflow.since,
+            running_seconds: started.map(|started| ended.since(started).as_secs()),
+            reason: self.reason(id, run, workflow),
+            missing,
+        }
+    }
+
+    fn phase(&self, id: WorkflowId, workflow: &Workflow) -> (PhaseName, Option<RunnerId>) {
+        match &workflow.phase {
+            Phase::Waiting => match self.plan.starting.get(&id) {
+                Some(Some(runner)) => (PhaseName::Starting, Some(*runner)),
+                Some(None) | None => (PhaseName::Waiting, None),
+            },
+            Phase::Assigned(runner) | Phase::Exited(runner, _) if workflow.stop.is_some() => {
+                (PhaseName::Stopping, Some(*runner))
+            }
+            Phase::Assigned(runner) | Phase::Exited(runner, _) => (PhaseName::Running, Some(*runner)),
+            Phase::Over(outcome) => {
+                let name = match outcome {
+                    Outcome::Succeeded => PhaseName::Succeeded,
+                    Outcome::Failed { .. } => PhaseName::Failed,
+                    Outcome::Stopped => PhaseName::Stopped,
+                    Outcome::Skipped { .. } => PhaseName::Skipped,
+                    Outcome::Lost(_) => PhaseName::Lost,
+                };
+                (name, None)
+            }
+        }
+    }
+
+    fn reason(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> Option<String> {
+        match &workflow.phase {
+            Phase::Waiting => {
+                let why = self.why_waiting(id, run, workflow);
+                let lost = workflow.last_loss.as_ref().map(|loss| format!("{}; ", loss_words(loss)));
+                Some(lost.unwrap_or_default() + &why)
+            }
+            Phase::Exited(..) => Some("bringing its results home".to_owned()),
+            Phase::Assigned(_) => None,
+            Phase::Over(outcome) => outcome_words(outcome, run),
+        }
+    }
+
+    /// Why a waiting workflow waits.
+    fn why_waiting(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> String {
+        if workflow.unmet > 0 {
+            let open = workflow.spec.depends_on.iter().filter_map(|index| run.workflow(*index));
+            let open = open.filter(|earlier| earlier.phase != Phase::Over(Outcome::Succeeded));
+            let names: Vec<_> = open.map(|earlier| earlier.spec.name.to_string()).collect();
+            return format!("waits for {}", names.join(", "));
+        }
+        match self.plan.starting.get(&id) {
+            Some(Some(runner)) => return format!("runner {runner} is starting"),
+            Some(None) => return "a runner is about to be started".to_owned(),
+            None => {}
+        }
+        let is_assigned = |item: &Item| matches!(item, Item::Assign { attempt, .. } if attempt.workflow == id);
+        if self.plan.items.iter().any(is_assigned) {
+            return "about to start".to_owned();
+        }
+        match self.plan.waiting.get(&workflow.spec.needs) {
+            Some(reason) => wait_words(reason, &workflow.spec.needs),
+            None => "its turn has not come yet".to_owned(),
+        }
+    }
+}
+
+/// What the scheduler would do if no provider held it back. Nothing times out in here: that is seen by looks alone.
+fn plan(state: &State, now: At) -> Plan {
+    let free = ScopeTick { last_look: None, allowance: u32::MAX };
+    let scopes: BTreeMap<_, _> = state.scopes().into_iter().map(|scope| (scope, free)).collect();
+    schedule(state, &Tick { at: now, scopes })
+}

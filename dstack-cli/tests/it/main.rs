@@ -1,0 +1,10 @@
+//! The real program, with homes of its own, on this machine.
+
+mod bench;
+
+mod artifacts;
+mod autoscale;
+mod listings;
+mod output;
+mod runs;
+mod signals;
