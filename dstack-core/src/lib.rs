@@ -1,6 +1,7 @@
 //! Runners on demand in your own cloud: an event-sourced scheduler and controller to embed.
 
 pub mod blob;
+mod check;
 mod client;
 pub mod clock;
 pub mod cloud;
@@ -13,4 +14,5 @@ pub mod store;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
+pub use check::{CheckError, Checked, check};
 pub use client::{Client, ClientError};
