@@ -29,6 +29,7 @@ impl State {
             offering: rule.offering.clone(),
             price: rule.price(),
             wanted: self.at,
+            wanted_seq: self.seq,
             phase: RunnerPhase::Wanted,
             since: self.at,
             claim: None,

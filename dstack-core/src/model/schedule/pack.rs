@@ -29,7 +29,8 @@ pub(super) struct Packing<'a> {
 
 impl<'a> Packing<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        let promises = state.starting.iter().filter_map(|id| {
+        // In the order in which they were wanted: then planning again promises each to the same workflow.
+        let promises = state.starting.iter().filter_map(|(_, id)| {
             let runner = state.runners().get(id)?;
             Some(Promise::new(Some(*id), &runner.request.rule, &runner.offering))
         });

@@ -56,7 +56,7 @@ pub struct State {
     #[serde(skip)]
     pub(crate) live: BTreeMap<RuleKey, BTreeSet<RunnerId>>,
     #[serde(skip)]
-    pub(crate) starting: BTreeSet<RunnerId>,
+    pub(crate) starting: BTreeSet<(Seq, RunnerId)>,
     #[serde(skip)]
     pub(crate) idle: BTreeSet<(At, RunnerId)>,
     #[serde(skip)]
@@ -264,7 +264,7 @@ impl State {
             self.live.entry(runner.request.rule.clone()).or_default().insert(id);
         }
         if runner.is_starting() {
-            self.starting.insert(id);
+            self.starting.insert((runner.wanted_seq, id));
         }
         if let Some(room) = Room::of(runner) {
             self.rooms.insert(room, id);
@@ -287,7 +287,7 @@ impl State {
                 }
             }
         }
-        self.starting.remove(&id);
+        self.starting.remove(&(runner.wanted_seq, id));
         if let Some(room) = Room::of(runner) {
             self.rooms.remove(&room, id);
         }
