@@ -173,7 +173,9 @@ impl State {
         }
         let reason = runner.stop.clone().unwrap_or_else(|| event.reason.clone());
         let rule_key = runner.request.rule.clone();
-        let is_strike = !reason.is_wish() && runner.finished == 0;
+        // A launch that the cloud refused cost nothing, and has a pause of its own.
+        let was_launched = event.certificate != Certificate::NeverLaunched;
+        let is_strike = !reason.is_wish() && was_launched && runner.finished == 0;
         let noticed = runner.noticed;
         let attempts = runner.attempts.clone();
         let at = self.at;
@@ -194,10 +196,10 @@ impl State {
             self.lose(attempt, loss_with(&reason, noticed));
         }
         if is_strike && let Some(rule) = self.rules.get_mut(&rule_key) {
-            rule.strikes += 1;
+            rule.strikes = rule.strikes.saturating_add(1);
             if rule.strikes >= MAX_STRIKES {
-                let pause =
-                    (MAX_STRIKES..rule.strikes).fold(STRIKE_PAUSE, |pause, _| pause.doubled_up_to(MAX_STRIKE_PAUSE));
+                let pause = (MAX_STRIKES..rule.strikes.min(2 * MAX_STRIKES))
+                    .fold(STRIKE_PAUSE, |pause, _| pause.doubled_up_to(MAX_STRIKE_PAUSE));
                 rule.paused_until = Some(at.plus(pause));
             }
         }
