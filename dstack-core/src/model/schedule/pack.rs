@@ -31,7 +31,7 @@ impl<'a> Packing<'a> {
     pub(super) fn new(state: &'a State) -> Self {
         // In the order in which they were wanted: then planning again promises each to the same workflow.
         let promises = state.starting.iter().filter_map(|(_, id)| {
-            let runner = state.runners().get(id)?;
+            let runner = state.runners().get(id).filter(|runner| runner.is_starting())?;
             Some(Promise::new(Some(*id), &runner.request.rule, &runner.offering))
         });
         Self {

@@ -32,6 +32,10 @@ pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, p
         if used.contains(id) {
             continue;
         }
+        if runner.noticed {
+            plan.items.push(Item::Stop { runner: *id, reason: StopReason::Interrupted });
+            continue;
+        }
         let span = idle_timeout(state, runner);
         let deadline = since.plus(span);
         if span == Span::ZERO || has_fired(tick, &runner.request.scope, deadline) {

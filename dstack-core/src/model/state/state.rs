@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Faults};
-use super::machine::Runner;
+use super::machine::{Runner, RunnerPhase};
 use super::pairs;
 use super::queue::{Queue, QueueKey};
 use super::room::{Room, Rooms, Used};
@@ -263,13 +263,13 @@ impl State {
         if runner.may_live() {
             self.live.entry(runner.request.rule.clone()).or_default().insert(id);
         }
-        if runner.is_starting() {
+        if matches!(runner.phase, RunnerPhase::Wanted | RunnerPhase::Launched) {
             self.starting.insert((runner.wanted_seq, id));
         }
         if let Some(room) = Room::of(runner) {
             self.rooms.insert(room, id);
         }
-        if let Some(since) = runner.idle_since.filter(|_| runner.takes_work()) {
+        if let Some(since) = runner.idle_since {
             self.idle.insert((since, id));
         }
         if runner.offering.pooled && runner.used != Used::default() {
