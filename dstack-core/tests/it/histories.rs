@@ -6,7 +6,7 @@ use dstack_core::model::event::Event;
 use dstack_core::model::invariant::broken;
 use dstack_core::model::plan::{Item, WaitReason};
 use dstack_core::model::state::RunnerPhase;
-use dstack_core::model::{RuleKey, State, schedule};
+use dstack_core::model::{RuleKey, State, reconcile, schedule};
 use dstack_core::testkit::history::{Act, Driver};
 use dstack_core::testkit::{naive, strategy};
 use proptest::prelude::*;
@@ -57,6 +57,36 @@ proptest! {
             prop_assert!(faults.is_empty(), "after {:?}: {:?}", act, faults);
             Ok(())
         })?;
+    }
+
+    #[test]
+    fn what_was_observed_once_adds_nothing_when_it_is_observed_again(acts in strategy::acts(ACTS)) {
+        let driver = run(&acts, |_, _| Ok(()))?;
+        prop_assert_eq!(driver.repeated(), &[] as &[Event]);
+    }
+
+    #[test]
+    fn the_order_of_independent_inputs_does_not_matter(acts in strategy::acts(ACTS), number in 0..9u64) {
+        use dstack_core::model::{Exit, MicroUsd, Observation, event::PriceSeen};
+        let driver = run(&acts, |_, _| Ok(()))?;
+        let state = driver.state();
+        let attempts: Vec<_> = state.live_runners().flat_map(|(_, runner)| runner.attempts.iter().copied()).collect();
+        let mut events: Vec<Event> = attempts
+            .iter()
+            .flat_map(|attempt| reconcile(state, &Observation::Exited { attempt: *attempt, exit: Exit::exited(0) }))
+            .collect();
+        events.extend(state.rules().keys().enumerate().map(|(place, rule)| {
+            let price = MicroUsd(number + u64::try_from(place).expect("they are few"));
+            Event::from(PriceSeen { rule: rule.clone(), price })
+        }));
+        let (mut one, mut other) = (driver.clone(), driver.clone());
+        one.append(&events);
+        events.reverse();
+        other.append(&events);
+        prop_assert_eq!(one.state().runs(), other.state().runs());
+        prop_assert_eq!(one.state().runners(), other.state().runners());
+        prop_assert_eq!(one.state().rules(), other.state().rules());
+        prop_assert_eq!(schedule(one.state(), &one.tick()), schedule(other.state(), &other.tick()));
     }
 
     #[test]

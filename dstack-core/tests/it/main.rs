@@ -1,6 +1,7 @@
 //! Tests of the pure core through its public face.
 
 mod check;
+mod every_kind;
 mod fold;
 mod given;
 mod golden;

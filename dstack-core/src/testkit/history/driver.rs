@@ -36,6 +36,7 @@ pub struct Driver {
     pub(super) looks: VecDeque<(Scope, At, Look)>,
     pub(super) looked: BTreeMap<Scope, At>,
     pub(super) sightings: Sightings,
+    repeated: Vec<Event>,
     minted: u64,
     appends: u64,
 }
@@ -68,6 +69,7 @@ impl Driver {
             looks: VecDeque::new(),
             looked: BTreeMap::new(),
             sightings: Sightings::default(),
+            repeated: Vec::new(),
             minted: 0,
             appends: 0,
         };
@@ -83,6 +85,12 @@ impl Driver {
     /// The log.
     pub fn records(&self) -> &[Record] {
         &self.records
+    }
+
+    /// What observations would have added to the log a second time; a refusal under a closed claim may say again what it says
+    /// of the offering.
+    pub fn repeated(&self) -> &[Event] {
+        &self.repeated
     }
 
     /// The cloud's truth.
@@ -167,6 +175,11 @@ impl Driver {
     pub fn observe(&mut self, observation: &Observation) {
         let events = reconcile(&self.state, observation);
         self.append(&events);
+        let is_late =
+            matches!(events.first(), Some(Event::OfferingUnavailable(_) | Event::RuleBlocked(_))) && events.len() == 1;
+        if !is_late {
+            self.repeated.extend(reconcile(&self.state, observation));
+        }
     }
 
     /// Plans as this controller, and appends what the plan says. Returns the plan.
