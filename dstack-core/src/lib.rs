@@ -1,10 +1,13 @@
 //! Runners on demand in your own cloud: an event-sourced scheduler and controller to embed.
 
+#[cfg(any(feature = "local", feature = "project"))]
+pub mod archive;
 pub mod blob;
 mod check;
 mod client;
 pub mod clock;
 pub mod cloud;
+pub mod controller;
 pub mod host;
 pub mod model;
 #[cfg(feature = "project")]
@@ -16,3 +19,4 @@ pub mod testkit;
 
 pub use check::{CheckError, Checked, check};
 pub use client::{Client, ClientError};
+pub use controller::{Controller, ControllerError, Options, Ports, Provider, Step};

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
+use sha2::{Digest, Sha256};
 
 use crate::model::{AttemptId, BlobId};
 
@@ -18,6 +19,11 @@ pub enum BlobError {
     /// The store does not answer or refuses.
     #[error("stored files cannot be reached: {0}")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The address of these bytes: their SHA-256.
+pub fn blob_id(bytes: &[u8]) -> BlobId {
+    BlobId(Sha256::digest(bytes).into())
 }
 
 /// Content-addressed bytes.

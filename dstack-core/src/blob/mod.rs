@@ -10,7 +10,7 @@ pub mod laws;
 mod manifest;
 mod memory;
 
-pub use blob_store::{BlobError, BlobStore, OutputStore};
+pub use blob_store::{BlobError, BlobStore, OutputStore, blob_id};
 #[cfg(feature = "local")]
 pub use folder::{BlobFolder, OutputFolder};
 pub use manifest::{Manifest, ManifestEntry};

@@ -1,5 +1,8 @@
 //! Time and entropy come in through here, and nowhere else.
 
+#[cfg(any(test, feature = "testkit"))]
+pub mod laws;
+#[cfg(feature = "system")]
 mod system;
 #[cfg(any(test, feature = "testkit"))]
 mod virtual_clock;
@@ -8,6 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+#[cfg(feature = "system")]
 pub use system::SystemClock;
 #[cfg(any(test, feature = "testkit"))]
 pub use virtual_clock::VirtualClock;

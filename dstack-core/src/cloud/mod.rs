@@ -1,5 +1,7 @@
 //! Providers of machines: the port, its laws, and its implementations.
 
+mod bucket;
+#[cfg(any(test, feature = "testkit"))]
 mod fake;
 #[cfg(any(test, feature = "testkit"))]
 pub mod laws;
@@ -7,9 +9,14 @@ mod limited;
 #[cfg(feature = "local")]
 mod local;
 mod provider;
+#[cfg(any(test, feature = "testkit"))]
+mod subject;
 
-pub use fake::FakeCloud;
-pub use limited::Limited;
+#[cfg(any(test, feature = "testkit"))]
+pub use fake::{
+    Api, Draw, FakeCloud, FakeMachine, Faults, Gate, GatePoint, Moment, NoWait, Script, Throttling, builtin_offerings,
+};
+pub use limited::{Limited, Limits, Rate};
 #[cfg(feature = "local")]
 pub use local::LocalCloud;
 pub use provider::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};

@@ -116,13 +116,15 @@ pub enum Loss {
     ResultsLost,
     /// It was never begun.
     NeverBegun,
+    /// The runner could not take it; in the runner's words.
+    Refused(String),
 }
 
 impl Loss {
     /// Whether this loss counts against the number of losses that a workflow may suffer.
     pub const fn counts(&self) -> bool {
         match self {
-            Self::RunnerLost | Self::Interrupted | Self::ProcessLost | Self::ResultsLost => true,
+            Self::RunnerLost | Self::Interrupted | Self::ProcessLost | Self::ResultsLost | Self::Refused(_) => true,
             Self::ShutDown | Self::NeverBegun => false,
         }
     }
@@ -130,13 +132,15 @@ impl Loss {
 
 impl fmt::Display for Loss {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+        let words = match self {
+            Self::Refused(why) => return write!(formatter, "its runner could not take it: {why}"),
             Self::RunnerLost => "its runner was lost",
             Self::Interrupted => "the cloud took its runner back",
             Self::ShutDown => "its runner was shut down",
             Self::ProcessLost => "its process was lost",
             Self::ResultsLost => "its results were lost",
             Self::NeverBegun => "it was never begun",
-        })
+        };
+        formatter.write_str(words)
     }
 }

@@ -3,6 +3,8 @@
 //! Each kind has a payload of its own. On disk an event is its kind's name, a version and the payload as JSON. A golden
 //! log in the tests holds every kind ever written; it is never edited, so that old logs stay readable.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Exit, Loss};
@@ -15,12 +17,30 @@ use super::{At, AttemptId, BlobId, ControllerId, LogId, MicroUsd, RunId, RunnerI
 /// The stored form of an event: what a record's hash covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Encoded {
-    /// Name of the event's kind.
-    pub kind: String,
+    /// Name of the event's kind: borrowed for the kinds that this program knows.
+    pub kind: Cow<'static, str>,
     /// Version of the payload's form.
     pub version: u32,
     /// The payload.
     pub json: Vec<u8>,
+}
+
+impl Encoded {
+    /// The same, borrowed.
+    pub fn as_ref(&self) -> EncodedRef<'_> {
+        EncodedRef { kind: &self.kind, version: self.version, json: &self.json }
+    }
+}
+
+/// The stored form of an event where a store keeps it: nothing is copied to hash it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodedRef<'a> {
+    /// Name of the event's kind.
+    pub kind: &'a str,
+    /// Version of the payload's form.
+    pub version: u32,
+    /// The payload.
+    pub json: &'a [u8],
 }
 
 /// A stored event that this program cannot read in full. It stays in the log; this program then only reads.
@@ -69,7 +89,7 @@ macro_rules! events {
             pub fn encode(&self) -> Encoded {
                 let json = match self { $(Self::$kind(payload) => serde_json::to_vec(payload)),* };
                 Encoded {
-                    kind: self.kind().to_owned(),
+                    kind: Cow::Borrowed(self.kind()),
                     version: 1,
                     json: json.expect("payloads hold nothing that JSON cannot say"),
                 }

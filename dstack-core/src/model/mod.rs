@@ -22,7 +22,7 @@ pub mod workflow;
 pub use attempt::{Exit, ExitCause, Loss};
 pub use command::{Command, Rejection, RuleFilter, Submission, Unfit};
 pub use decide::{decide, victims};
-pub use event::{DecodeError, Encoded, Event};
+pub use event::{DecodeError, Encoded, EncodedRef, Event};
 pub use ids::{AppendId, AttemptId, ControllerId, IdError, LaunchId, LogId, RunId, RunnerId, WorkflowId};
 pub use outstanding::{Action, ActionKey, outstanding};
 pub use plan::{Item, Plan, Tick, WaitReason};

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::event::{DecodeError, Encoded, Event};
+use super::event::{DecodeError, Encoded, EncodedRef, Event};
 use super::{AppendId, At, Seq};
 
 /// Largest payload of one record, in bytes.
@@ -33,6 +33,12 @@ impl RecordHash {
     /// little-endian.
     #[must_use]
     pub fn next(&self, seq: Seq, at: At, append: AppendId, index: u32, event: &Encoded) -> Self {
+        self.next_of(seq, at, append, index, event.as_ref())
+    }
+
+    /// The same for an event whose stored form is borrowed.
+    #[must_use]
+    pub fn next_of(&self, seq: Seq, at: At, append: AppendId, index: u32, event: EncodedRef<'_>) -> Self {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
         let mut fixed = [0; 68];
         fixed[..32].copy_from_slice(&self.0);
@@ -45,8 +51,8 @@ impl RecordHash {
             .chain_update(length(event.kind.as_bytes()))
             .chain_update(event.kind.as_bytes())
             .chain_update(event.version.to_le_bytes())
-            .chain_update(length(&event.json))
-            .chain_update(&event.json)
+            .chain_update(length(event.json))
+            .chain_update(event.json)
             .finalize();
         Self(digest.into())
     }

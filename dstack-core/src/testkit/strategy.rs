@@ -96,6 +96,7 @@ pub fn act() -> impl Strategy<Value = Act> {
     ];
     let host = prop_oneof![
         6 => (pick(), prop_oneof![2 => Just(0), 1 => 0..4u8]).prop_map(|(attempt, code)| Act::Exit(attempt, code)),
+        2 => (pick(), 0..2u8).prop_map(|(attempt, code)| Act::Finish(attempt, code)),
         6 => (pick(), prop::bool::weighted(0.1)).prop_map(|(attempt, missing)| Act::Keep(attempt, missing)),
         1 => pick().prop_map(Act::Lose),
     ];
@@ -248,6 +249,7 @@ fn attempt_event() -> impl Strategy<Value = Event> {
         Loss::ProcessLost,
         Loss::ResultsLost,
         Loss::NeverBegun,
+        Loss::Refused("no room".to_owned()),
     ]);
     let missing = prop_oneof![3 => Just(Vec::new()), 1 => Just(vec!["out".to_owned()])];
     let exit = prop_oneof![2 => Just(0), 1 => 0..4u8].prop_map(Exit::exited);

@@ -64,7 +64,7 @@ pub(crate) fn every_kind() -> Given {
     let said = |zone, pause| OfferingUnavailable { rule: rule(), zone, pause, why: "none left".to_owned() };
     given.has([said(Some("b".to_owned()), Some(Span::from_secs(180))), said(None, None)]);
     given.has([RuleBlocked { rule: samples::offerings()[2].rule_key(), why: "not permitted".to_owned() }]);
-    let settings = Settings { max_losses: 1, image: Some("image-2".to_owned()), ..Settings::default() };
+    let settings = Settings { max_losses: 2, image: Some("image-2".to_owned()), ..Settings::default() };
     given.has([SettingsChanged { settings }]);
     for (number, (reason, certificate)) in (100..).zip(ends()) {
         given.launched(number).has([stopping(number, reason.clone())]).secs(5);
@@ -93,8 +93,10 @@ pub(crate) fn every_kind() -> Given {
         given.assigned(0, number, 1).has([AttemptExited { attempt, exit: Exit { code: 137, cause } }]).secs(1);
         given.has([AttemptLost { attempt, loss }]);
     }
-    given.assigned(0, 7, 1).has([AttemptExited { attempt: attempt(0, 7), exit: Exit::exited(0) }]);
-    given.has([ResultsKept { attempt: attempt(0, 7), manifest: Some(BlobId([6; 32])), missing: Vec::new() }]);
+    let refused = Loss::Refused("no room".to_owned());
+    given.assigned(0, 7, 1).has([AttemptLost { attempt: attempt(0, 7), loss: refused }]);
+    given.assigned(0, 8, 1).has([AttemptExited { attempt: attempt(0, 8), exit: Exit::exited(0) }]);
+    given.has([ResultsKept { attempt: attempt(0, 8), manifest: Some(BlobId([6; 32])), missing: Vec::new() }]);
     given.assigned(1, 1, 1).has([AttemptExited { attempt: attempt(1, 1), exit: Exit::exited(0) }]);
     given.has([ResultsKept { attempt: attempt(1, 1), manifest: None, missing: vec!["out".to_owned()] }]);
     given.has([WorkflowSkipped { workflow: workflow(2), cause: workflow(1) }]);

@@ -121,6 +121,27 @@ proptest! {
     }
 
     #[test]
+    fn a_claim_is_made_on_a_wanted_runner_whose_earlier_claims_are_closed(events in any_events()) {
+        use dstack_core::model::state::RunnerPhase;
+        let mut state = State::default();
+        for record in log_of(events) {
+            let before = state.clone();
+            state.apply(&record);
+            for (id, runner) in state.runners() {
+                let earlier = before.runners().get(id);
+                let number = |claim: &dstack_core::model::state::Claim| claim.number.0;
+                let then = earlier.and_then(|runner| runner.claim.as_ref()).map_or(0, number);
+                let now = runner.claim.as_ref().map_or(0, number);
+                if then != now {
+                    prop_assert_eq!(now, then + 1);
+                    prop_assert!(earlier.is_some_and(|runner| runner.open_claim().is_none()), "two on {}", id);
+                    prop_assert_eq!(earlier.map(|runner| runner.phase), Some(RunnerPhase::Wanted));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_exit_that_was_recorded_never_changes(events in any_events()) {
         use dstack_core::model::state::{Outcome, Phase};
         let mut state = State::default();

@@ -107,7 +107,12 @@ impl Given {
     }
 
     pub(crate) fn answered(&self, number: u64, claim: u32, answer: Result<Machine, LaunchError>) -> Vec<Event> {
-        self.sees(&Observation::LaunchAnswered { runner: runner(number), claim: ClaimNumber(claim), answer })
+        self.sees(&Observation::LaunchAnswered {
+            runner: runner(number),
+            claim: ClaimNumber(claim),
+            answer,
+            is_ready: false,
+        })
     }
 
     /// A look of our scope, begun now, that misses this runner's machine.

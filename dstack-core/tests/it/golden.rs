@@ -50,7 +50,7 @@ fn read(text: &str) -> Vec<Record> {
     let mut records = Vec::new();
     for line in text.lines() {
         let line: Line = serde_json::from_str(line).expect("each line is a record");
-        let encoded = Encoded { kind: line.kind, version: line.version, json: line.json.into_bytes() };
+        let encoded = Encoded { kind: line.kind.into(), version: line.version, json: line.json.into_bytes() };
         hash = hash.next(line.seq, line.at, line.append, line.index, &encoded);
         assert_eq!(hex(&hash.0), line.hash, "record {}", line.seq);
         let event: Result<Event, DecodeError> = Event::decode(&encoded.kind, encoded.version, &encoded.json);
@@ -99,6 +99,7 @@ fn write_the_golden_log() {
         before = Some(record.append);
         let json = String::from_utf8(json).expect("JSON is text");
         let (seq, at, append, hash) = (record.seq, record.at, record.append, hex(&record.hash.0));
+        let kind = kind.into_owned();
         let line = Line { seq, at, append, index, kind, version, json, hash };
         writeln!(text, "{}", serde_json::to_string(&line).expect("it is plain")).expect("a string takes everything");
     }

@@ -1,7 +1,7 @@
 //! What becomes of attempts.
 
 use crate::model::event::{AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
-use crate::model::state::Phase;
+use crate::model::state::{Phase, Workflow};
 use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State};
 
 pub(super) fn exited(state: &State, attempt: AttemptId, exit: Exit) -> Vec<Event> {
@@ -12,16 +12,28 @@ pub(super) fn exited(state: &State, attempt: AttemptId, exit: Exit) -> Vec<Event
     }
 }
 
-/// A user who stopped the workflow gets a stopped one, unless it had done its work before.
+/// The exit and, since nothing else is left to keep, the end of the attempt.
+pub(super) fn finished(state: &State, attempt: AttemptId, exit: Exit) -> Vec<Event> {
+    let mut events = exited(state, attempt, exit);
+    let workflow = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt));
+    events.extend(workflow.map(|workflow| end_of(workflow, attempt, exit, None, &[])));
+    events
+}
+
 pub(super) fn kept(state: &State, attempt: AttemptId, manifest: Option<BlobId>, missing: &[String]) -> Vec<Event> {
     let Some(workflow) = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt)) else {
         return Vec::new();
     };
     let Phase::Exited(_, exit) = workflow.phase else { return Vec::new() };
+    vec![end_of(workflow, attempt, exit, manifest, missing)]
+}
+
+/// A user who stopped the workflow gets a stopped one, unless it had done its work before.
+fn end_of(workflow: &Workflow, attempt: AttemptId, exit: Exit, manifest: Option<BlobId>, missing: &[String]) -> Event {
     if workflow.stop.is_some() && !exit.is_success() {
-        vec![AttemptStopped { attempt, manifest }.into()]
+        AttemptStopped { attempt, manifest }.into()
     } else {
-        vec![ResultsKept { attempt, manifest, missing: missing.to_vec() }.into()]
+        ResultsKept { attempt, manifest, missing: missing.to_vec() }.into()
     }
 }
 

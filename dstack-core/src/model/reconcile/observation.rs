@@ -17,6 +17,8 @@ pub enum Observation {
         claim: ClaimNumber,
         /// The answer.
         answer: Result<Machine, LaunchError>,
+        /// The runner has answered as well.
+        is_ready: bool,
     },
     /// Our own claim ran out, and none of its sends did anything.
     ClaimUnused {
@@ -59,7 +61,14 @@ pub enum Observation {
         /// When, if it said so.
         deadline: Option<At>,
     },
-    /// The command ended like this.
+    /// The command ended like this, its output is kept, and it declared no artifacts.
+    Finished {
+        /// The attempt.
+        attempt: AttemptId,
+        /// How.
+        exit: Exit,
+    },
+    /// The command ended like this, and its output is kept.
     Exited {
         /// The attempt.
         attempt: AttemptId,

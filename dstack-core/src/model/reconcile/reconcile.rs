@@ -10,7 +10,14 @@ use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, S
 /// Facts stay true whatever came between: they may be appended at any later head.
 pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
     match observation {
-        Observation::LaunchAnswered { runner, claim, answer } => launches::answered(state, *runner, *claim, answer),
+        Observation::LaunchAnswered { runner, claim, answer, is_ready } => {
+            let mut events = launches::answered(state, *runner, *claim, answer);
+            let is_launched = matches!(events[..], [Event::RunnerLaunched(_)]);
+            if *is_ready && is_launched {
+                events.push(RunnerReady { runner: *runner, address: None }.into());
+            }
+            events
+        }
         Observation::ClaimUnused { runner, claim } => claim_unused(state, *runner, *claim),
         Observation::ClaimOutwaited { runner, claim } => claim_closed(state, *runner, *claim, ClaimEnd::Waited),
         Observation::Looked { scope, began, look, sightings } => {
@@ -23,6 +30,7 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
             .filter(|(_, runner)| runner.machine.as_ref() == Some(machine) && !runner.noticed)
             .map(|(runner, _)| RunnerNoticed { runner, deadline: *deadline }.into())
             .collect(),
+        Observation::Finished { attempt, exit } => attempts::finished(state, *attempt, *exit),
         Observation::Exited { attempt, exit } => attempts::exited(state, *attempt, *exit),
         Observation::Kept { attempt, manifest, missing } => attempts::kept(state, *attempt, *manifest, missing),
         Observation::Lost { attempt, loss } => attempts::lost(state, *attempt, loss),

@@ -83,6 +83,8 @@ pub enum Act {
     Exit(usize, u8),
     /// Results are home; or declared ones were not there.
     Keep(usize, bool),
+    /// A command ends with this code, and there is nothing to bring home.
+    Finish(usize, u8),
     /// An attempt is lost.
     Lose(usize),
     /// A controller process dies and another begins.

@@ -150,6 +150,7 @@ impl Driver {
             Act::Kill(machine) => self.kill(*machine),
             Act::Terminate(runner) => self.terminate(*runner),
             Act::Exit(attempt, code) => self.exit(*attempt, *code),
+            Act::Finish(attempt, code) => self.finish(*attempt, *code),
             Act::Keep(attempt, is_missing) => self.keep(*attempt, *is_missing),
             Act::Lose(attempt) => self.lose(*attempt),
             Act::Crash(controller) => {

@@ -91,6 +91,12 @@ impl Driver {
         self.observe(&Observation::Exited { attempt, exit });
     }
 
+    pub(super) fn finish(&mut self, pick: usize, code: u8) {
+        let running = self.attempts(|phase| matches!(phase, Phase::Assigned(_)));
+        let Some(place) = pick.checked_rem(running.len()) else { return };
+        self.observe(&Observation::Finished { attempt: running[place], exit: Exit::exited(code) });
+    }
+
     pub(super) fn keep(&mut self, pick: usize, is_missing: bool) {
         let exited = self.attempts(|phase| matches!(phase, Phase::Exited(..)));
         let Some(place) = pick.checked_rem(exited.len()) else { return };

@@ -1,0 +1,69 @@
+//! A machine of the fake cloud.
+
+use super::super::MachineState;
+use crate::clock::Boot;
+use crate::model::{Address, LogId, MachineId, MilliCpu, Purchase, Scope, Token};
+
+/// A machine as it is in truth, whatever looks say. It stays known after looks have forgotten it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FakeMachine {
+    /// Its name.
+    pub id: MachineId,
+    /// The account and region that it is in.
+    pub scope: Scope,
+    /// Its zone.
+    pub zone: String,
+    /// Its type.
+    pub instance_type: String,
+    /// How it was asked for, and so the rule that it counts against.
+    pub asked: Purchase,
+    /// How it was really bought.
+    pub purchase: Purchase,
+    /// The token of its launch; absent for machines that other programs started.
+    pub token: Option<Token>,
+    /// The log that its owner tag names, if it has one.
+    pub owner: Option<LogId>,
+    /// Its image.
+    pub image: String,
+    /// Since when it was in each state, from its launch on.
+    pub history: Vec<(Boot, MachineState)>,
+    /// The cloud's reason for its state.
+    pub reason: Option<String>,
+    /// Its address, once it runs and until it ends. A later machine may get it again.
+    pub address: Option<Address>,
+    /// Whether a host could reach it while it runs.
+    pub has_network: bool,
+    pub(super) shown_from: Boot,
+    pub(super) is_listed: bool,
+    pub(super) cpu: MilliCpu,
+    pub(super) address_number: Option<u32>,
+}
+
+impl FakeMachine {
+    /// What it is doing.
+    pub fn state(&self) -> MachineState {
+        self.history.last().map_or(MachineState::Pending, |(_, state)| *state)
+    }
+
+    /// What it was doing at that moment; pending before its launch.
+    pub fn state_at(&self, moment: Boot) -> MachineState {
+        let past = self.history.iter().rev().find(|(since, _)| *since <= moment);
+        past.map_or(MachineState::Pending, |(_, state)| *state)
+    }
+
+    /// When it was launched.
+    pub fn launched(&self) -> Boot {
+        self.history.first().map_or_else(Boot::default, |(since, _)| *since)
+    }
+
+    /// Whether it takes a slot.
+    pub fn is_live(&self) -> bool {
+        self.state() != MachineState::Terminated
+    }
+
+    /// When it stopped running, if it has.
+    pub fn ran_until(&self) -> Option<Boot> {
+        let over = |state: &MachineState| !matches!(state, MachineState::Pending | MachineState::Running);
+        self.history.iter().find(|(_, state)| over(state)).map(|(since, _)| *since)
+    }
+}

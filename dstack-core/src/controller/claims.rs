@@ -1,0 +1,111 @@
+//! Claims as this controller has watched them, on its own clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::clock::Boot;
+use crate::model::{ClaimNumber, ControllerId, Observation, RunnerId, State};
+
+type Key = (RunnerId, ClaimNumber);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ours {
+    /// None of its sends is under way or in doubt.
+    Clear,
+    /// A send is under way.
+    Sending,
+    /// A send may have launched: nobody sends under this claim again.
+    InDoubt,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    since: Boot,
+    ours: Option<Ours>,
+}
+
+/// Claims that are open, with the moment from which this controller has watched each.
+#[derive(Debug, Default)]
+pub(super) struct Claims(BTreeMap<Key, Watched>);
+
+impl Claims {
+    /// Takes in which claims are open. Our own were begun before the append that made them, at `before_append`.
+    pub(super) fn note(&mut self, state: &State, us: ControllerId, now: Boot, before_append: Option<Boot>) {
+        let mut open = BTreeSet::new();
+        for (id, runner) in state.live_runners() {
+            let Some(claim) = runner.open_claim() else { continue };
+            let key = (id, claim.number);
+            open.insert(key);
+            let is_ours = claim.controller == us;
+            // A claim of ours that we do not remember making is of unknown age: it is only watched.
+            let since = before_append.filter(|_| is_ours).unwrap_or(now);
+            let ours = (is_ours && before_append.is_some()).then_some(Ours::Clear);
+            self.0.entry(key).or_insert(Watched { since, ours });
+        }
+        self.0.retain(|key, _| open.contains(key));
+    }
+
+    /// Whether we may send under this claim now: it is ours, nothing is under way or in doubt, and its ttl has not passed.
+    pub(super) fn may_send(&self, key: Key, ttl: std::time::Duration, now: Boot) -> bool {
+        self.0.get(&key).is_some_and(|claim| claim.ours == Some(Ours::Clear) && now.since(claim.since) < ttl)
+    }
+
+    /// When our right to send under this claim began.
+    pub(super) fn since(&self, key: Key) -> Option<Boot> {
+        self.0.get(&key).map(|claim| claim.since)
+    }
+
+    pub(super) fn sending(&mut self, key: Key) {
+        self.set(key, Ours::Sending);
+    }
+
+    pub(super) fn in_doubt(&mut self, key: Key) {
+        self.set(key, Ours::InDoubt);
+    }
+
+    pub(super) fn clear(&mut self, key: Key) {
+        self.set(key, Ours::Clear);
+    }
+
+    fn set(&mut self, key: Key, to: Ours) {
+        if let Some(claim) = self.0.get_mut(&key) {
+            claim.ours = claim.ours.map(|_| to);
+        }
+    }
+
+    /// Claims to be closed: our own that can send no more and did nothing, and any that was watched for ttl and margin.
+    pub(super) fn over(&self, state: &State, now: Boot) -> Vec<Observation> {
+        let mut over = Vec::new();
+        for ((id, number), claim) in &self.0 {
+            let Some(runner) = state.runners().get(id) else { continue };
+            let timing = runner.request.timing;
+            let watched = now.since(claim.since);
+            let has_run_out = watched >= timing.claim_ttl.to_std();
+            let (runner, claim) = match claim.ours {
+                Some(Ours::Clear) if has_run_out || !runner.is_starting() => {
+                    over.push(Observation::ClaimUnused { runner: *id, claim: *number });
+                    continue;
+                }
+                Some(Ours::Sending | Ours::Clear) => continue,
+                Some(Ours::InDoubt) | None => (*id, *number),
+            };
+            if watched >= timing.claim_ttl.to_std() + timing.claim_margin.to_std() {
+                over.push(Observation::ClaimOutwaited { runner, claim });
+            }
+        }
+        over
+    }
+
+    /// When a claim is over next, if none of the sends answers before.
+    pub(super) fn next_wake(&self, state: &State) -> Option<Boot> {
+        let ends = self.0.iter().filter_map(|((id, _), claim)| {
+            let timing = state.runners().get(id)?.request.timing;
+            let ttl = timing.claim_ttl.to_std();
+            match claim.ours {
+                Some(Ours::Clear) => Some(claim.since.plus(ttl)),
+                Some(Ours::Sending) => None,
+                Some(Ours::InDoubt) | None => Some(claim.since.plus(ttl + timing.claim_margin.to_std())),
+            }
+        });
+        ends.min()
+    }
+}

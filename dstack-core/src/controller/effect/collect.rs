@@ -1,0 +1,57 @@
+//! Bringing home what an attempt leaves behind.
+
+use std::sync::Arc;
+
+use super::outcome::{Outcome, host_failure};
+use crate::blob::{BlobStore, Manifest, ManifestEntry};
+use crate::host::{HostError, RunnerHost};
+use crate::model::{AttemptId, Bytes, Loss, Observation, Place};
+
+/// The declared artifacts that are there become blobs, with a list of them as one more.
+pub(in crate::controller) async fn collect(
+    host: Arc<dyn RunnerHost>,
+    blobs: Arc<dyn BlobStore>,
+    place: Place,
+    attempt: AttemptId,
+    artifacts: Vec<String>,
+) -> Outcome {
+    let mut manifest = Manifest::default();
+    let mut missing = Vec::new();
+    for path in artifacts {
+        let fetched = match host.fetch(&place, attempt, &path).await {
+            Ok(fetched) => fetched,
+            Err(HostError::UnknownAttempt(_)) => {
+                return Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::ResultsLost }]);
+            }
+            Err(error) => return host_failure(place.runner, &error),
+        };
+        manifest.left_behind.extend(fetched.left_behind);
+        let Some(archive) = fetched.archive else {
+            missing.push(path);
+            continue;
+        };
+        let size = Bytes(archive.len() as u64);
+        match blobs.put(archive).await {
+            Ok(archive) => manifest.artifacts.push(ManifestEntry { path, archive, size }),
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+    }
+    let manifest = if manifest == Manifest::default() {
+        None
+    } else {
+        let json = serde_json::to_vec(&manifest).expect("a list of paths and hashes is plain JSON");
+        match blobs.put(json.into()).await {
+            Ok(id) => Some(id),
+            Err(error) => return Outcome::Failed(error.to_string()),
+        }
+    };
+    Outcome::Saw(vec![Observation::Kept { attempt, manifest, missing }])
+}
+
+/// The attempt's results are safe: its folder may be emptied. If that fails, the runner's end empties it.
+pub(in crate::controller) async fn release(host: Arc<dyn RunnerHost>, place: Place, attempt: AttemptId) -> Outcome {
+    if let Err(error) = host.release(&place, attempt).await {
+        tracing::debug!(%attempt, %error, "the attempt's folder was not emptied");
+    }
+    Outcome::Released
+}

@@ -1,0 +1,29 @@
+//! Looks at scopes, and announcements.
+
+use super::outcome::Outcome;
+use crate::cloud::Known;
+use crate::controller::ports::Provider;
+use crate::model::{At, LogId, Scope};
+
+pub(in crate::controller) async fn look(
+    provider: Provider,
+    scope: Scope,
+    log: LogId,
+    known: Vec<Known>,
+    began: At,
+) -> Outcome {
+    // Keys that were changed to another account would list that account: complete, empty, and no evidence.
+    match provider.cloud.scope(&scope.region).await {
+        Ok(current) if current == scope => {}
+        Ok(current) => return Outcome::Failed(format!("the account is {current} now, not {scope}")),
+        Err(error) => return Outcome::Failed(error.to_string()),
+    }
+    match provider.cloud.look(&scope, log, &known).await {
+        Ok(look) => Outcome::Looked { began, look },
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+pub(in crate::controller) async fn notice(provider: Provider) -> Outcome {
+    Outcome::Noticed(provider.cloud.notice().await)
+}

@@ -1,0 +1,17 @@
+//! Calls to the outside as futures: each gathers what it needs, calls ports alone, and returns what it saw.
+
+mod close;
+mod collect;
+mod follow;
+mod launch;
+mod look;
+mod outcome;
+mod start;
+
+pub(super) use close::close;
+pub(super) use collect::{collect, release};
+pub(super) use follow::follow;
+pub(super) use launch::{greet, launch, terminate};
+pub(super) use look::{look, notice};
+pub(super) use outcome::{Done, EffectKey, Outcome};
+pub(super) use start::{StartInput, start};

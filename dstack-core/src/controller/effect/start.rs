@@ -1,0 +1,96 @@
+//! Staging and starting an attempt.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::outcome::{Outcome, host_failure};
+use crate::blob::{BlobStore, Manifest};
+use crate::controller::ports::{Ports, Provider};
+use crate::host::{Begun, Closing, Contents, HostError, Job, RunnerHost};
+use crate::model::{AttemptId, BlobId, Loss, Name, Observation, Place, WorkflowSpec};
+
+/// What a start needs of the state.
+pub(in crate::controller) struct StartInput {
+    pub(in crate::controller) attempt: AttemptId,
+    pub(in crate::controller) place: Place,
+    pub(in crate::controller) run: Name,
+    pub(in crate::controller) spec: Arc<WorkflowSpec>,
+    pub(in crate::controller) folder: Option<BlobId>,
+    /// Artifact lists of what it depends on.
+    pub(in crate::controller) manifests: Vec<BlobId>,
+    /// Names of the secrets in its environment.
+    pub(in crate::controller) secrets: Vec<String>,
+}
+
+pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input: StartInput) -> Outcome {
+    let contents = match contents(&*ports.blobs, &input).await {
+        Ok(contents) => contents,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let mut secrets = BTreeMap::new();
+    for name in &input.secrets {
+        match ports.secrets.get(name).await {
+            Ok(secret) => secrets.insert(name.clone(), secret),
+            Err(error) => return Outcome::Failed(error.to_string()),
+        };
+    }
+    let (place, attempt) = (&input.place, input.attempt);
+    let started = match provider.host.stage(place, attempt, &contents).await {
+        Ok(()) => provider.host.start(place, attempt, &job(&input), &secrets).await,
+        Err(error) => Err(error),
+    };
+    match started {
+        // One that was closed before is followed too: that shows its end.
+        Ok(Begun::Started | Begun::Closed) => Outcome::Begun,
+        Err(HostError::Refused(why)) => give_up(&*provider.host, place, attempt, why).await,
+        Err(error) => host_failure(place.runner, &error),
+    }
+}
+
+/// A runner that cannot take the attempt (its disk is full, say) will not take it later either. That it was not begun is
+/// made sure of before it is called lost.
+async fn give_up(host: &dyn RunnerHost, place: &Place, attempt: AttemptId, why: String) -> Outcome {
+    match host.close(place, attempt, Closing::Lost).await {
+        Ok(()) => Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::Refused(why) }]),
+        Err(error) => host_failure(place.runner, &error),
+    }
+}
+
+async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents, String> {
+    let mut archives = Vec::new();
+    if let Some(folder) = input.folder {
+        archives.push(blobs.get(folder).await.map_err(|error| error.to_string())?);
+    }
+    for manifest in &input.manifests {
+        let bytes = blobs.get(*manifest).await.map_err(|error| error.to_string())?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        for entry in manifest.artifacts {
+            archives.push(blobs.get(entry.archive).await.map_err(|error| error.to_string())?);
+        }
+    }
+    Ok(Contents { archives })
+}
+
+fn job(input: &StartInput) -> Job {
+    let spec = &input.spec;
+    let mut env = spec.env.clone();
+    let job_id = format!("{}/{}", input.run, spec.name);
+    let own = [
+        ("DSTACK_RUN", input.run.to_string()),
+        ("DSTACK_WORKFLOW", spec.name.to_string()),
+        ("DSTACK_ATTEMPT", input.attempt.number.to_string()),
+        ("RUN_NAME", input.run.to_string()),
+        ("run_name", input.run.to_string()),
+        ("JOB_ID", job_id.clone()),
+        ("job_id", job_id),
+    ];
+    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    Job {
+        program: spec.program.clone(),
+        shell: spec.shell,
+        args: spec.args.clone(),
+        env,
+        working_dir: spec.working_dir.clone(),
+        timeout: spec.timeout,
+    }
+}

@@ -1,0 +1,102 @@
+//! When each scope is looked at, and what its looks have shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ports::Options;
+use crate::clock::Boot;
+use crate::cloud::{Known, Look};
+use crate::model::reconcile::{Sighting, Sightings, unknown_machines};
+use crate::model::state::RunnerPhase;
+use crate::model::{At, Scope, State, Token};
+
+#[derive(Debug, Default)]
+struct Watch {
+    sightings: Sightings,
+    /// When the newest complete look began, in log time.
+    last: Option<At>,
+    not_before: Boot,
+    failures: u32,
+    /// Machines with our tag that the log does not know were seen: it is an old copy.
+    has_strangers: bool,
+}
+
+/// Looks of this controller.
+#[derive(Debug, Default)]
+pub(super) struct Looks(BTreeMap<Scope, Watch>);
+
+impl Looks {
+    /// When this scope is to be looked at, if at all: where nothing of ours may live, nobody is asked.
+    pub(super) fn due(&self, state: &State, scope: &Scope) -> Option<Boot> {
+        let is_lived_in = state.live_runners().any(|(_, runner)| runner.request.scope == *scope);
+        is_lived_in.then(|| self.0.get(scope).map_or(Boot::default(), |watch| watch.not_before))
+    }
+
+    /// When the newest complete look of this scope began.
+    pub(super) fn last(&self, scope: &Scope) -> Option<At> {
+        self.0.get(scope)?.last
+    }
+
+    /// Whether launches there are safe: the log knows every machine that carries its tag.
+    pub(super) fn may_launch(&self, scope: &Scope) -> bool {
+        self.0.get(scope).is_none_or(|watch| !watch.has_strangers)
+    }
+
+    /// Looks again as soon as possible: something has just changed there.
+    pub(super) fn hurry(&mut self, scope: &Scope, now: Boot) {
+        let watch = self.0.entry(scope.clone()).or_default();
+        watch.not_before = watch.not_before.min(now);
+    }
+
+    /// Takes in a complete look; returns what was known of the machines that it missed.
+    pub(super) fn note(
+        &mut self,
+        state: &State,
+        scope: &Scope,
+        look: &Look,
+        (began, now): (At, Boot),
+        options: &Options,
+    ) -> BTreeMap<Token, Sighting> {
+        let watch = self.0.entry(scope.clone()).or_default();
+        watch.last = Some(began);
+        watch.failures = 0;
+        watch.not_before =
+            now.plus(if is_moving(state, scope) { options.busy_look_period } else { options.look_period });
+        let strangers = unknown_machines(state, scope, look);
+        if !strangers.is_empty() && !watch.has_strangers {
+            let ids: Vec<_> = strangers.iter().map(|seen| seen.id.to_string()).collect();
+            tracing::error!(
+                scope = %scope, machines = ids.join(" "),
+                "machines carry this log's tag that it does not know: it is an old copy; nothing is launched here until \
+                 they are gone (`dstack runners stop MACHINE` ends one)"
+            );
+        }
+        watch.has_strangers = !strangers.is_empty();
+        let known: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.token).collect();
+        watch.sightings.keep_only(|token| known.contains(token));
+        watch.sightings.note(began, look)
+    }
+
+    pub(super) fn failed(&mut self, scope: &Scope, now: Boot, options: &Options) -> u32 {
+        let watch = self.0.entry(scope.clone()).or_default();
+        let wait = options.backoff.saturating_mul(1 << watch.failures.min(16)).min(options.max_backoff);
+        watch.failures = watch.failures.saturating_add(1);
+        watch.not_before = now.plus(wait);
+        watch.failures
+    }
+}
+
+/// Whether something starts or stops there.
+fn is_moving(state: &State, scope: &Scope) -> bool {
+    state.live_runners().any(|(_, runner)| runner.request.scope == *scope && runner.phase != RunnerPhase::Ready)
+}
+
+/// What a look of this scope must answer for.
+pub(super) fn known(state: &State, scope: &Scope) -> Vec<Known> {
+    let here = state.live_runners().filter(|(_, runner)| runner.request.scope == *scope);
+    here.map(|(_, runner)| Known {
+        token: runner.token.clone(),
+        machine: runner.machine.clone(),
+        is_final: runner.phase == RunnerPhase::Stopping && runner.machine.is_none() && runner.open_claim().is_none(),
+    })
+    .collect()
+}

@@ -1,0 +1,287 @@
+//! One step: from what was seen to what is started.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::control::{Controller, ControllerError};
+use super::effect::{Done, EffectKey, Outcome};
+use crate::client::ClientError;
+use crate::clock::Boot;
+use crate::cloud::LaunchError;
+use crate::model::event::ClockStepped;
+use crate::model::plan::ScopeTick;
+use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, Tick, outstanding, reconcile, schedule};
+use crate::store::AppendError;
+
+/// The log's head may be this far ahead of the store's clock before the clock is corrected.
+const MAX_CLOCK_LAG_US: i64 = 60_000_000;
+/// How often one step decides anew because others were faster.
+const MAX_CONFLICTS: u32 = 1_000;
+
+/// What a step did.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Records that it appended.
+    pub records: Vec<Record>,
+    /// Calls that it started.
+    pub started: Vec<ActionKey>,
+    /// When another step finds something to do even if nothing is seen before; absent means never.
+    pub next_wake: Option<Boot>,
+    /// Nothing runs, no machine may be alive, and nothing waits that could start.
+    pub is_idle: bool,
+}
+
+impl Step {
+    pub(super) fn wake_at(&mut self, moment: Boot) {
+        self.next_wake = Some(self.next_wake.map_or(moment, |earlier| earlier.min(moment)));
+    }
+}
+
+impl Controller {
+    /// Takes in what was seen, records it, decides, records that, and starts what is owed. It awaits nothing but the log.
+    ///
+    /// # Errors
+    /// When the log cannot be used, or was written by a newer program.
+    pub async fn step(&mut self) -> Result<Step, ControllerError> {
+        let mut step = Step::default();
+        self.drain_effects().await;
+        self.resolve_pending(&mut step).await?;
+        self.refresh().await?;
+        self.client.create_log().await?;
+        self.correct_clock(&mut step).await?;
+        for done in std::mem::take(&mut self.done) {
+            self.take_in(done);
+        }
+        let over = self.claims.over(self.client.state(), self.now_boot);
+        self.observations.extend(over);
+        self.record_facts(&mut step).await?;
+        let plan = self.record_decisions(&mut step).await?;
+        self.start_owed(&mut step);
+        self.judge(&plan, &mut step);
+        Ok(step)
+    }
+
+    async fn refresh(&mut self) -> Result<(), ControllerError> {
+        let head = self.client.refresh().await?;
+        if let Some(why) = self.client.state().unreadable() {
+            return Err(ControllerError::ReadOnly(why.to_owned()));
+        }
+        self.now = head.now;
+        self.now_boot = self.client.clock().boot();
+        self.note_state(None);
+        Ok(())
+    }
+
+    /// Takes in what the state owes and claims now; `before_append` is given when our own append has just changed it.
+    fn note_state(&mut self, before_append: Option<Boot>) {
+        let state = self.client.state();
+        self.claims.note(state, self.id, self.now_boot, before_append);
+        let keys: BTreeSet<_> = outstanding(state).iter().map(crate::model::Action::key).collect();
+        self.owed.note(&keys, self.now_boot, before_append.is_some());
+    }
+
+    /// Appends at the place that the state stands at. If the outcome is not known, the same batch is sent again before
+    /// anything else is done.
+    async fn append(&mut self, id: AppendId, events: Vec<Event>, step: &mut Step) -> Result<bool, ControllerError> {
+        let before = self.client.clock().boot();
+        match self.client.append(id, &events).await {
+            Ok(records) => {
+                step.records.extend(records);
+                self.note_state(Some(before));
+                Ok(true)
+            }
+            Err(ClientError::Append(AppendError::Conflict { .. })) => {
+                self.refresh().await?;
+                Ok(false)
+            }
+            Err(error @ ClientError::Append(AppendError::Unknown(_))) => {
+                self.pending = Some((id, events));
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn resolve_pending(&mut self, step: &mut Step) -> Result<(), ControllerError> {
+        let Some((id, events)) = self.pending.take() else { return Ok(()) };
+        // In the log it is recognised by its id. Not in the log it conflicts, unless nothing came between.
+        match self.client.append(id, &events).await {
+            Ok(records) => step.records.extend(records),
+            Err(ClientError::Append(AppendError::Conflict { .. })) => {}
+            Err(error) => {
+                self.pending = Some((id, events));
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    async fn correct_clock(&mut self, step: &mut Step) -> Result<(), ControllerError> {
+        let wall = self.client.clock().wall_micros();
+        let state = self.client.state();
+        let lag = state.at().as_micros() - (wall + state.clock_offset_us());
+        if lag > MAX_CLOCK_LAG_US {
+            let stepped = ClockStepped { offset_us: state.at().as_micros() - wall };
+            let id = AppendId::from_entropy(self.client.clock().entropy());
+            self.append(id, vec![stepped.into()], step).await?;
+        }
+        Ok(())
+    }
+
+    async fn record_facts(&mut self, step: &mut Step) -> Result<(), ControllerError> {
+        let id = AppendId::from_entropy(self.client.clock().entropy());
+        for _ in 0..MAX_CONFLICTS {
+            let state = self.client.state();
+            let facts: Vec<_> = self.observations.iter().flat_map(|seen| reconcile(state, seen)).collect();
+            if facts.is_empty() || self.append(id, facts, step).await? {
+                break;
+            }
+        }
+        // An exit and what was kept of it may have been seen together: the second fits only once the first is recorded.
+        let state = self.client.state();
+        self.observations.retain(|seen| !reconcile(state, seen).is_empty());
+        self.release_kept(step);
+        Ok(())
+    }
+
+    async fn record_decisions(&mut self, step: &mut Step) -> Result<Plan, ControllerError> {
+        for _ in 0..MAX_CONFLICTS {
+            let tick = self.tick();
+            let state = self.client.state();
+            let plan = schedule(state, &tick);
+            if plan.is_empty() {
+                return Ok(plan);
+            }
+            let clock = Arc::clone(self.client.clock());
+            let events = plan.clone().into_events(state, self.id, &mut || clock.entropy());
+            if events.is_empty() {
+                return Ok(plan);
+            }
+            let id = AppendId::from_entropy(clock.entropy());
+            if self.append(id, events, step).await? {
+                return Ok(Plan { items: Vec::new(), ..plan });
+            }
+        }
+        Ok(Plan::default())
+    }
+
+    fn tick(&self) -> Tick {
+        let scopes = self.client.state().scopes().into_iter().map(|scope| {
+            let provider = self.ports.of(&scope).filter(|_| self.looks.may_launch(&scope));
+            let known = ScopeTick {
+                last_look: self.looks.last(&scope),
+                allowance: provider.map_or(0, |provider| provider.launches_at_once),
+            };
+            (scope, known)
+        });
+        Tick { at: self.now, scopes: scopes.collect() }
+    }
+
+    /// Attempts that this step recorded as over have their folders emptied, now that their results are in the log.
+    fn release_kept(&mut self, step: &Step) {
+        for record in &step.records {
+            let attempt = match record.event() {
+                Some(Event::ResultsKept(kept)) => kept.attempt,
+                Some(Event::AttemptStopped(stopped)) => stopped.attempt,
+                Some(_) | None => continue,
+            };
+            self.begun.remove(&attempt);
+            let runner =
+                self.followed.iter().find(|(_, attempts)| attempts.contains(&attempt)).map(|(runner, _)| *runner);
+            let Some((id, runner)) = runner.and_then(|id| Some((id, self.client.state().runners().get(&id)?))) else {
+                continue;
+            };
+            let host = self.ports.of(&runner.request.scope).map(|provider| Arc::clone(&provider.host));
+            if let (Some(host), Some(place)) = (host, runner.place(id)) {
+                self.spawn(EffectKey::Release(attempt), super::effect::release(host, place, attempt));
+            }
+        }
+    }
+
+    fn take_in(&mut self, done: Done) {
+        self.in_flight.remove(&done.key);
+        let now = self.now_boot;
+        match (done.key, done.outcome) {
+            (_, Outcome::Saw(seen)) => self.observations.extend(seen),
+            (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, is_ready }) => {
+                let key = (runner, claim);
+                if let Err(LaunchError::Throttled(why) | LaunchError::Credentials(why)) = &answer {
+                    tracing::warn!(%runner, %why, "the launch was not taken; it is sent again");
+                    self.claims.clear(key);
+                    self.owed.failed(ActionKey::Launch(runner, claim), now, &self.options);
+                } else {
+                    self.claims.in_doubt(key);
+                }
+                self.observations.push(Observation::LaunchAnswered { runner, claim, answer, is_ready });
+            }
+            (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Failed(_)) => {
+                self.claims.clear((runner, claim))
+            }
+            (EffectKey::Owed(key @ ActionKey::Terminate(runner)), Outcome::Terminating) => {
+                self.owed.repeat_after(key, now, self.options.busy_look_period * 2);
+                if let Some(runner) = self.client.state().runners().get(&runner) {
+                    self.looks.hurry(&runner.request.scope, now);
+                }
+            }
+            (EffectKey::Owed(ActionKey::Start(attempt)), Outcome::Begun) => {
+                self.begun.insert(attempt);
+            }
+            (EffectKey::Owed(ActionKey::Close(attempt)), Outcome::Closed) => {
+                self.begun.insert(attempt);
+                let workflow = self.client.state().workflow(attempt.workflow);
+                self.closed.insert(attempt, workflow.is_some_and(|workflow| workflow.stop == Some(true)));
+            }
+            (EffectKey::Look(scope), Outcome::Looked { began, look }) => {
+                let moment = (began, now);
+                let sightings = self.looks.note(self.client.state(), &scope, &look, moment, &self.options);
+                self.observations.push(Observation::Looked { scope, began, look, sightings });
+            }
+            (EffectKey::Look(scope), Outcome::Failed(why)) => {
+                let failures = self.looks.failed(&scope, now, &self.options);
+                tracing::warn!(%scope, failures, %why, "a look failed");
+            }
+            (_, Outcome::Noticed(notice)) => {
+                self.observations.push(Observation::Noticed { machine: notice.machine, deadline: notice.deadline });
+            }
+            (_, Outcome::Changed(runner, why)) => self.observations.push(Observation::Changed { runner, why }),
+            (EffectKey::Owed(key), Outcome::Failed(why) | Outcome::Refused(why)) => {
+                let failures = self.owed.failed(key, now, &self.options);
+                tracing::warn!(?key, failures, %why, "a call failed; it is made again");
+            }
+            (_, Outcome::Released) => {}
+            (key, outcome) => tracing::error!(?key, ?outcome, "an effect returned what it cannot return"),
+        }
+    }
+
+    /// What is left to wait for.
+    fn judge(&mut self, plan: &Plan, step: &mut Step) {
+        let state = self.client.state();
+        if let Some(at) = plan.next_wake {
+            if at > self.now {
+                step.wake_at(self.boot_of(at));
+            } else {
+                // A timer has run out and waits for a look that begins after it.
+                let scopes: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.request.scope).collect();
+                for scope in scopes {
+                    if self.looks.last(scope).is_none_or(|last| last < at) {
+                        self.looks.hurry(scope, self.now_boot);
+                    }
+                }
+            }
+        }
+        if let Some(wake) = self.claims.next_wake(state) {
+            step.wake_at(wake);
+        }
+        if !self.observations.is_empty() || !self.done.is_empty() {
+            step.wake_at(self.now_boot);
+        }
+        let waits_for_nothing = self.in_flight.keys().all(|key| matches!(key, EffectKey::Notice(_)));
+        step.is_idle = waits_for_nothing
+            && plan.items.is_empty()
+            && plan.next_wake.is_none()
+            && self.observations.is_empty()
+            && self.done.is_empty()
+            && state.live_runners().next().is_none();
+        self.start_looks(step);
+    }
+}

@@ -1,0 +1,232 @@
+//! The fake host behind the port.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes as Buffer;
+use futures::future;
+
+use super::FakeHost;
+use super::attempt::{Files, Verdict};
+use super::fake_host::Runners;
+use super::files::{below, normal, pack, unpack};
+use super::script::interpret;
+use crate::clock::Boot;
+use crate::cloud::{FakeCloud, GatePoint, Moment};
+use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
+use crate::model::{AttemptId, Place};
+use crate::secret::Secret;
+
+impl FakeHost {
+    /// One call: the gate, its effect if the runner can be reached, what becomes of the answer, the gate again.
+    async fn call<R: Send>(
+        &self,
+        call: &'static str,
+        place: &Place,
+        attempt: Option<AttemptId>,
+        effect: impl FnOnce(&mut Runners, Boot) -> Result<R, HostError> + Send,
+    ) -> Result<R, HostError> {
+        let gate = self.with(|runners, _| Arc::clone(&runners.gate));
+        let subject = attempt.map_or_else(|| place.machine.0.clone(), |id| format!("{} {id}", place.machine));
+        gate.pass(GatePoint { call, subject: subject.clone(), moment: Moment::BeforeEffect }).await;
+        let lost = |words: &str| HostError::Unreachable(words.to_owned());
+        let reached = self.reach(place);
+        let (reply, delay, now) = self.with(|runners, now| {
+            let faults = runners.faults;
+            let is_lost = spend(&mut runners.lose_calls) || runners.draw.chance(faults.unreachable);
+            let is_answer_lost = spend(&mut runners.lose_answers) || runners.draw.chance(faults.answer_lost);
+            let is_late = runners.draw.chance(faults.answer_delayed);
+            let delay = is_late.then(|| runners.draw.span(faults.delay_most));
+            let reply = reached.and_then(|()| {
+                if is_lost {
+                    return Err(lost("no route to the runner"));
+                }
+                let reply = effect(runners, now);
+                if is_answer_lost { Err(lost("the connection was lost")) } else { reply }
+            });
+            (reply, delay, now)
+        });
+        if !matches!(call, "poll" | "fetch") {
+            self.inner.changed.notify_waiters();
+        }
+        if let Some(delay) = delay {
+            self.inner.clock.sleep_until(now.plus(delay.to_std())).await;
+        }
+        gate.pass(GatePoint { call, subject, moment: Moment::BeforeReply }).await;
+        reply
+    }
+
+    /// Returns when a poll would say something new, or when the runner is lost.
+    async fn until_news(&self, place: &Place) -> Result<(), HostError> {
+        loop {
+            let changed = self.inner.changed.notified();
+            let cloud_changed = self.inner.cloud.as_ref().map(FakeCloud::changed);
+            self.reach(place)?;
+            let (has_news, next) = self.news(place);
+            if has_news {
+                return Ok(());
+            }
+            let cloud_next = self.inner.cloud.as_ref().and_then(FakeCloud::next_change);
+            let sleep = async {
+                match next.into_iter().chain(cloud_next).min() {
+                    Some(moment) => self.inner.clock.sleep_until(moment).await,
+                    None => future::pending().await,
+                }
+            };
+            let cloud_changed = async move {
+                match cloud_changed {
+                    Some(changed) => changed.await,
+                    None => future::pending().await,
+                }
+            };
+            let (changed, sleep, cloud_changed) = (Box::pin(changed), Box::pin(sleep), Box::pin(cloud_changed));
+            future::select(changed, future::select(sleep, cloud_changed)).await;
+        }
+    }
+
+    /// Whether a poll would say something new, and when it will at the latest known.
+    fn news(&self, place: &Place) -> (bool, Option<Boot>) {
+        self.with(|runners, now| {
+            let Some(runner) = runners.runners.get(&place.machine) else { return (false, None) };
+            let (told, changes) = runner.told;
+            let has = runner.changes != changes || runner.attempts.values().any(|attempt| attempt.has_news(told, now));
+            let next = runner.attempts.values().filter_map(|attempt| attempt.next_news(now)).min();
+            (has, next)
+        })
+    }
+}
+
+/// Uses one up, if there is one.
+fn spend(count: &mut u32) -> bool {
+    let had = *count > 0;
+    *count = count.saturating_sub(1);
+    had
+}
+
+/// The files of all archives, the later ones over the earlier.
+fn laid(contents: &Contents) -> Result<Files, HostError> {
+    let mut files = Files::new();
+    for archive in &contents.archives {
+        files.extend(unpack(archive)?);
+    }
+    Ok(files)
+}
+
+#[async_trait]
+impl RunnerHost for FakeHost {
+    async fn stage(&self, place: &Place, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
+        self.call("stage", place, Some(attempt), |runners, _| {
+            let is_full = runners.draw.chance(runners.faults.disk_full);
+            let runner = runners.runners.entry(place.machine.clone()).or_default();
+            if is_full || runner.is_full {
+                return Err(HostError::Refused("no space left on device".into()));
+            }
+            let files = laid(contents)?;
+            runner.attempts.entry(attempt).or_default().stage(files);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn start(
+        &self,
+        place: &Place,
+        attempt: AttemptId,
+        job: &Job,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<Begun, HostError> {
+        self.call("start", place, Some(attempt), |runners, now| {
+            let faults = runners.faults;
+            let lost_after = runners.draw.chance(faults.process_lost).then(|| runners.draw.span(faults.life_most));
+            let simulate = runners.simulate.clone();
+            let runner = runners.runners.entry(place.machine.clone()).or_default();
+            let Some(found) = runner.attempts.get_mut(&attempt) else {
+                return Err(HostError::UnknownAttempt(attempt));
+            };
+            match found.verdict {
+                Some(Verdict::Begun) => return Ok(Begun::Started),
+                Some(Verdict::Closed) => return Ok(Begun::Closed),
+                None => {}
+            }
+            let plan = match simulate {
+                Some(simulate) => simulate(attempt, job),
+                None => {
+                    let exposed = secrets.iter().map(|(name, secret)| (name.clone(), secret.expose().to_owned()));
+                    interpret(job, &exposed.collect(), found.files(now))
+                }
+            };
+            found.begin(plan, job.timeout, lost_after, now);
+            runner.changes += 1;
+            runners.starts.push((attempt, place.machine.clone()));
+            Ok(Begun::Started)
+        })
+        .await
+    }
+
+    async fn poll(&self, place: &Place, attempts: &[(AttemptId, u64)]) -> Result<Vec<Polled>, HostError> {
+        self.call("poll", place, None, |runners, now| {
+            let runner = runners.runners.entry(place.machine.clone()).or_default();
+            if !attempts.is_empty() {
+                runner.told = (now, runner.changes);
+            }
+            let answer = |(id, offset): &(AttemptId, u64)| {
+                let found = runner.attempts.get(id);
+                let printed = found.map_or(&[][..], |attempt| attempt.printed(now));
+                let from = usize::try_from(*offset).unwrap_or(usize::MAX).min(printed.len());
+                let until = printed.len().min(from.saturating_add(Polled::MAX_CHUNK));
+                Polled {
+                    attempt: *id,
+                    progress: found.map_or(Progress::Staged, |attempt| attempt.progress(now)),
+                    output: Buffer::copy_from_slice(&printed[from..until]),
+                    has_more: until < printed.len(),
+                }
+            };
+            Ok(attempts.iter().map(answer).collect())
+        })
+        .await
+    }
+
+    async fn close(&self, place: &Place, attempt: AttemptId, closing: Closing) -> Result<(), HostError> {
+        self.call("close", place, Some(attempt), |runners, now| {
+            let runner = runners.runners.entry(place.machine.clone()).or_default();
+            runner.changes += 1;
+            runner.attempts.entry(attempt).or_default().close(closing, now);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
+        self.call("fetch", place, Some(attempt), |runners, now| {
+            let found = runners.runners.get(&place.machine).and_then(|runner| runner.attempts.get(&attempt));
+            let found = found.ok_or(HostError::UnknownAttempt(attempt))?;
+            let path = normal("", path).ok_or_else(|| HostError::Refused(format!("{path} leads out of the folder")))?;
+            let archive = below(&found.files(now), &path).map(|files| pack(&files)).transpose()?;
+            Ok(Fetched { archive, left_behind: Vec::new() })
+        })
+        .await
+    }
+
+    async fn release(&self, place: &Place, attempt: AttemptId) -> Result<(), HostError> {
+        self.call("release", place, Some(attempt), |runners, _| {
+            let runner = runners.runners.get_mut(&place.machine);
+            if let Some(attempt) = runner.and_then(|runner| runner.attempts.get_mut(&attempt)) {
+                attempt.release();
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn wait(&self, place: &Place) -> Result<(), HostError> {
+        let gate = self.with(|runners, _| Arc::clone(&runners.gate));
+        let point = |moment| GatePoint { call: "wait", subject: place.machine.0.clone(), moment };
+        gate.pass(point(Moment::BeforeEffect)).await;
+        let breaks = self.with(|runners, _| runners.draw.chance(runners.faults.wait_breaks));
+        let reply =
+            if breaks { Err(HostError::Unreachable("the link broke".into())) } else { self.until_news(place).await };
+        gate.pass(point(Moment::BeforeReply)).await;
+        reply
+    }
+}

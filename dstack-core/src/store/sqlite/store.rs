@@ -1,0 +1,126 @@
+//! The store: what async callers see of a log file.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::connection;
+use super::database::Database;
+use super::wake::{Wake, Waking};
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::model::{Batch, Name, Record, Seq};
+use crate::store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+
+/// The log of a folder, in one SQLite file. Any number of stores in any number of processes of one machine may share it.
+pub struct SqliteStore {
+    worker: Worker,
+    wake: Arc<Wake>,
+}
+
+impl SqliteStore {
+    /// Opens the log of a folder for a controller, or makes one; others wake it up by a socket.
+    ///
+    /// # Errors
+    /// [`StoreError::Unusable`] where a log cannot be kept (a network file system) or is not ours to write.
+    pub fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_with(folder, clock, Waking::Socket)
+    }
+
+    /// Opens the log of a folder, or makes one, and says how it learns what other processes append.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_with(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<Self, StoreError> {
+        let wake = Arc::new(Wake::new(folder, waking, clock.entropy()));
+        let database = Database::open(folder, clock)?;
+        if matches!(waking, Waking::Poll(_)) {
+            connection::close_without_checkpoint(&database.connection)?;
+        }
+        Ok(Self { worker: Worker::thread(database)?, wake })
+    }
+
+    /// Opens the log of a folder for reading only; nothing when the folder has none. Starts no thread and makes no file;
+    /// its operations block the caller for as long as they take.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_read_only(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<Option<Self>, StoreError> {
+        let wake = Arc::new(Wake::new(folder, waking, clock.entropy()));
+        let Some(database) = Database::open_read_only(folder, clock)? else { return Ok(None) };
+        connection::close_without_checkpoint(&database.connection)?;
+        Ok(Some(Self { worker: Worker::here(database), wake }))
+    }
+
+    /// Checks the whole log: the file's structure, each record against the chain, and what is kept beside the records.
+    /// Returns the last record that was checked.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] names the first bad record.
+    pub async fn verify(&self) -> Result<Head, StoreError> {
+        self.run(Database::verify).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.worker.run(operation).await.unwrap_or_else(|| Err(StoreError::Unreachable(ended().into())))
+    }
+}
+
+/// Why there is no answer: the thread ran into a fault of ours.
+fn ended() -> std::io::Error {
+    std::io::Error::other("the log's thread has ended")
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.run(|database| database.head()).await
+    }
+
+    async fn append(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        let batch = batch.clone();
+        let wake = Arc::clone(&self.wake);
+        let append = move |database: &mut Database| {
+            let outcome = database.append(expected, &batch);
+            if outcome.is_ok() {
+                wake.appended();
+            }
+            outcome
+        };
+        self.worker.run(append).await.unwrap_or_else(|| Err(AppendError::Unknown(ended().into())))
+    }
+
+    async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let page = self.run(move |database| database.read(after, limit)).await?;
+        Ok(page.decode())
+    }
+
+    async fn wait(&self, after: Seq) {
+        let Ok(mut changes) = self.wake.subscribe() else { return };
+        loop {
+            // A log that cannot be read is news too: the caller's next read says so.
+            let is_quiet = self.head().await.is_ok_and(|head| head.seq <= after);
+            if !is_quiet || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn load_snapshot(&self, version: u32) -> Result<Option<Snapshot>, StoreError> {
+        self.run(move |database| database.load_snapshot(version)).await
+    }
+
+    async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        let snapshot = snapshot.clone();
+        self.run(move |database| database.save_snapshot(&snapshot)).await
+    }
+
+    async fn runs(&self, name: Option<&Name>, limit: usize) -> Result<Vec<RunRow>, StoreError> {
+        let name = name.cloned();
+        self.run(move |database| database.runs(name.as_ref(), limit)).await
+    }
+}
