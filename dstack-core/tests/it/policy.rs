@@ -335,3 +335,21 @@ fn the_same_observation_twice_adds_nothing_the_second_time() {
     seen(&mut given, Observation::Noticed { machine: machine(1).id, deadline: None });
     seen(&mut given, Observation::Changed { runner: runner(1), why: "another boot".to_owned() });
 }
+
+#[test]
+fn a_second_exit_of_an_attempt_changes_nothing() {
+    let mut given = Given::with_max(1);
+    given.submitted(specs(&[&[]])).ready(1).assigned(0, 1, 1);
+    given.has([AttemptExited { attempt: attempt(0, 1), exit: Exit::exited(0) }]);
+    given.has([AttemptExited { attempt: attempt(0, 1), exit: Exit::exited(9) }]);
+    assert_eq!(phase(&given, 0), Phase::Exited(runner(1), Exit::exited(0)));
+}
+
+#[test]
+fn a_claim_beside_an_open_one_is_a_fault_and_gives_nobody_a_right() {
+    let mut given = Given::with_max(1);
+    given.wanted(1);
+    given.0.append(&[claim(1, 2).into()]);
+    assert_eq!(given.state().faults().count(), 1);
+    assert_eq!(given.state().runners()[&runner(1)].claim.as_ref().map(|claim| claim.number), Some(ClaimNumber(1)));
+}

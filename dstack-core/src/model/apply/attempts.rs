@@ -46,8 +46,8 @@ impl State {
             workflow.phase = Phase::Exited(runner, event.exit);
             workflow.since = at;
             self.change_runner(runner, |runner| runner.finished = runner.finished.saturating_add(1));
-            let rule = self.runners.get(&runner).map(|runner| runner.request.rule.clone());
-            if let Some(rule) = rule.and_then(|key| self.rules.get_mut(&key)) {
+            let runner = self.runners.get(&runner);
+            if let Some(rule) = runner.and_then(|runner| self.rules.get_mut(&runner.request.rule)) {
                 rule.strikes = 0;
                 rule.paused_until = None;
             }

@@ -85,6 +85,7 @@ impl State {
         if runner.machine.as_ref().is_some_and(|known| *known != event.machine) {
             return Err(format!("runner {} has another machine already", event.runner));
         }
+        let was_over = !runner.may_live();
         let at = self.at;
         self.change_runner(event.runner, |runner| {
             runner.machine = Some(event.machine.clone());
@@ -112,7 +113,7 @@ impl State {
                 | RunnerPhase::Stopped(Certificate::Terminated | Certificate::Ended) => {}
             }
         });
-        if !self.stopped.is_empty() && self.runners.get(&event.runner).is_some_and(Runner::may_live) {
+        if was_over && self.runners.get(&event.runner).is_some_and(Runner::may_live) {
             self.stopped.retain(|id| *id != event.runner);
         }
         Ok(())

@@ -56,8 +56,7 @@ impl<'a> Packing<'a> {
         self.changed.insert(id);
         self.rooms.remove(&room, id);
         if needs.may_share() {
-            let free = room.free.minus(Used::by(needs));
-            self.rooms.insert(Room { is_empty: false, free, rule: room.rule }, id);
+            self.rooms.insert(room.without(needs), id);
         }
         Some(id)
     }
