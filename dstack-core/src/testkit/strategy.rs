@@ -6,7 +6,12 @@ use proptest::prelude::*;
 
 use super::history::{Act, Job, Luck};
 use super::samples;
-use crate::model::event::*;
+use crate::model::event::{
+    AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, AutoscalingDisabled, AutoscalingEnabled, ClaimClosed,
+    ClaimMade, ClockStepped, LaunchFailed, LogCreated, OfferingUnavailable, PriceSeen, ResultsKept, RuleAllowed,
+    RuleBlocked, RuleRemoved, RunSubmitted, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
+    RunnerWanted, SettingsChanged, StopRequested, WorkflowSkipped, WorkflowSubmitted,
+};
 use crate::model::{
     Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
     Loss, MachineId, MicroUsd, Needs, Offering, Retry, RunId, RunnerId, Settings, Span, StopReason, WorkflowId,

@@ -19,7 +19,7 @@ impl EventStore for Fixed {
         Ok(Head {
             seq: newest.map_or(Seq::START, |record| record.seq),
             hash: newest.map_or(RecordHash::START, |record| record.hash),
-            now: newest.map_or(At::default(), |record| record.at),
+            now: newest.map_or_else(At::default, |record| record.at),
         })
     }
 

@@ -68,15 +68,15 @@ impl<'a> Packing<'a> {
                     needs.fit(&runner.offering) && self.fits_pool(&runner.request.rule, &runner.offering, needs)
                 })
         };
-        let changed = self.rooms.iter().filter_map(|(room, ids)| Some((room, *ids.first()?)));
-        let unchanged = self
+        let mut changed = self.rooms.with_cpu_for(needs).filter_map(|(room, ids)| Some((room, *ids.first()?)));
+        let mut unchanged = self
             .state
             .rooms
-            .iter()
+            .with_cpu_for(needs)
             .filter_map(|(room, ids)| Some((room, *ids.iter().find(|id| !self.changed.contains(id))?)));
         let first_of = |(room, id): &(&Room, RunnerId)| fits(room, *id);
-        let one = changed.filter(first_of).min();
-        let other = unchanged.filter(first_of).next();
+        let one = changed.find(first_of);
+        let other = unchanged.find(first_of);
         let (room, id) = one.into_iter().chain(other).min()?;
         Some((room.clone(), id))
     }

@@ -81,7 +81,8 @@ pub struct Room {
     /// What is free.
     pub free: Used,
     /// The request of one such runner: its rule is what counts. It is shared, for rooms change with every attempt.
-    request: Arc<LaunchRequest>,
+    /// Absent only where a search begins.
+    request: Option<Arc<LaunchRequest>>,
 }
 
 impl PartialEq for Room {
@@ -101,9 +102,7 @@ impl PartialOrd for Room {
 impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_size = (self.is_empty, self.free).cmp(&(other.is_empty, other.free));
-        by_size.then_with(|| {
-            if Arc::ptr_eq(&self.request, &other.request) { Ordering::Equal } else { self.rule().cmp(other.rule()) }
-        })
+        by_size.then_with(|| self.rule().cmp(&other.rule()))
     }
 }
 
@@ -113,13 +112,17 @@ impl Room {
         (runner.takes_work() && !runner.is_exclusive).then(|| Self {
             is_empty: runner.attempts.is_empty(),
             free: Used::all_of(&runner.offering).minus(runner.used),
-            request: Arc::clone(&runner.request),
+            request: Some(Arc::clone(&runner.request)),
         })
     }
 
-    /// The rule that the runner counts against.
-    pub fn rule(&self) -> &RuleKey {
-        &self.request.rule
+    fn rule(&self) -> Option<&RuleKey> {
+        self.request.as_ref().map(|request| &request.rule)
+    }
+
+    /// Before every room that has this much processor free, and is empty or not.
+    const fn first(is_empty: bool, cpu: MilliCpu) -> Self {
+        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus: 0 }, request: None }
     }
 
     /// The same runner's room after a workflow with these needs was put there.
@@ -151,8 +154,12 @@ impl Rooms {
         }
     }
 
-    /// The kinds of room there are, in the order in which they are tried.
-    pub fn iter(&self) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
-        self.0.iter()
+    /// The kinds of room that have the processor that these needs ask for, in the order in which they are tried: rooms that
+    /// are nearly full are passed over at once.
+    pub(crate) fn with_cpu_for(&self, needs: &Needs) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
+        let cpu = needs.cpu.unwrap_or_default();
+        let empty = self.0.range(Room::first(true, cpu)..);
+        let shared = needs.may_share().then(|| self.0.range(Room::first(false, cpu)..Room::first(true, MilliCpu(0))));
+        shared.into_iter().flatten().chain(empty)
     }
 }
