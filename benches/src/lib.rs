@@ -1,1 +1,3 @@
-//! Shared parts of the benches.
+//! Shared parts of the benches: worlds of any size.
+
+pub mod world;

@@ -3,6 +3,7 @@
 #[cfg(any(feature = "local", feature = "project"))]
 pub mod archive;
 pub mod blob;
+mod check;
 mod client;
 pub mod clock;
 pub mod cloud;
@@ -18,5 +19,6 @@ pub mod store;
 #[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 
+pub use check::{CheckError, Checked, check};
 pub use client::{Client, ClientError};
 pub use controller::{Controller, ControllerError, Options, Ports, Provider, Step};

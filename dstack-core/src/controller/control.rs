@@ -18,7 +18,7 @@ use super::ports::{Options, Ports};
 use super::step::Step;
 use crate::client::{Client, ClientError};
 use crate::clock::Boot;
-use crate::model::{At, AttemptId, ControllerId, Event, Observation, RunnerId, Seq};
+use crate::model::{At, AttemptId, ControllerId, Event, Observation, RunnerId};
 use crate::store::{AppendError, StoreError};
 
 /// Most times in a row that the loop carries on after the log could not be used.
@@ -218,10 +218,6 @@ impl Controller {
         if let Some(handle) = self.in_flight.remove(key) {
             handle.abort();
         }
-    }
-
-    pub(super) fn seq(&self) -> Seq {
-        self.client.state().seq()
     }
 
     /// Log time on our clock that counts suspension, from here on until the next step.

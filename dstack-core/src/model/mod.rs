@@ -6,6 +6,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 pub mod ids;
+pub mod invariant;
 pub mod outstanding;
 pub mod plan;
 pub mod reconcile;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::event::{AttemptAssigned, ClaimMade, RunnerStopping, RunnerWanted, WorkflowSkipped};
 use super::{
@@ -77,7 +78,7 @@ pub enum WaitReason {
     /// No rule could ever start it.
     NoFittingRule,
     /// Every fitting rule has as many runners as it may have.
-    AtMaximum(Vec<RuleKey>),
+    AtMaximum(Arc<[RuleKey]>),
     /// The cloud has none at the moment.
     Unavailable {
         /// Which offering.

@@ -1,6 +1,10 @@
-//! Tests of one's own: virtual time, a whole world in memory, and generators.
+//! Tests of one's own: virtual time, a whole world in memory, generators of logs, and a naive scheduler to compare with.
 
 pub mod executor;
+pub mod history;
+pub mod naive;
+pub mod samples;
+pub mod strategy;
 mod world;
 
 pub use executor::Stuck;

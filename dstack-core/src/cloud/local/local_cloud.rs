@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::folders::{Tombstones, finish, is_folder_name, look, make_runner_folder, request_of};
 use crate::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
-use crate::host::process::{Life, READY, RunnerFolder, answers, end_runner, make_folders};
+use crate::host::process::{Life, READY, RunnerFolder, answers, end_runner};
 use crate::model::{
     Address, Bytes, LaunchRequest, LaunchTiming, LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Scope, Span,
 };

@@ -1,7 +1,7 @@
 //! Attempts: assigned, exited, kept, stopped, lost.
 
 use crate::model::event::{AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
-use crate::model::state::{Outcome, Phase, Runner, Used, Workflow};
+use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Used, Workflow};
 use crate::model::{AttemptId, Exit, Loss, RunnerId, State};
 
 impl State {
@@ -14,7 +14,8 @@ impl State {
         }
         let needs = workflow.spec.needs.clone();
         let runner = self.runners.get(&event.runner).ok_or_else(|| format!("there is no runner {}", event.runner))?;
-        if !runner.takes_work() {
+        let has_room = Room::of(runner).is_some_and(|room| room.takes(&needs)) && needs.fit(&runner.offering);
+        if !has_room {
             return Err(format!("runner {} does not take attempt {attempt}", event.runner));
         }
         self.dequeue(id);
@@ -45,8 +46,8 @@ impl State {
             workflow.phase = Phase::Exited(runner, event.exit);
             workflow.since = at;
             self.change_runner(runner, |runner| runner.finished = runner.finished.saturating_add(1));
-            let rule = self.runners.get(&runner).map(|runner| runner.request.rule.clone());
-            if let Some(rule) = rule.and_then(|key| self.rules.get_mut(&key)) {
+            let runner = self.runners.get(&runner);
+            if let Some(rule) = runner.and_then(|runner| self.rules.get_mut(&runner.request.rule)) {
                 rule.strikes = 0;
                 rule.paused_until = None;
             }
@@ -150,7 +151,7 @@ impl State {
             if runner.attempts.is_empty() {
                 runner.is_exclusive = false;
                 runner.used = Used::default();
-                runner.idle_since = Some(at);
+                runner.idle_since = (runner.phase == RunnerPhase::Ready).then_some(at);
             }
         });
     }

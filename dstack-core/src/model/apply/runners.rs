@@ -29,6 +29,7 @@ impl State {
             offering: rule.offering.clone(),
             price: rule.price(),
             wanted: self.at,
+            wanted_seq: self.seq,
             phase: RunnerPhase::Wanted,
             since: self.at,
             claim: None,
@@ -84,6 +85,7 @@ impl State {
         if runner.machine.as_ref().is_some_and(|known| *known != event.machine) {
             return Err(format!("runner {} has another machine already", event.runner));
         }
+        let was_over = !runner.may_live();
         let at = self.at;
         self.change_runner(event.runner, |runner| {
             runner.machine = Some(event.machine.clone());
@@ -111,7 +113,7 @@ impl State {
                 | RunnerPhase::Stopped(Certificate::Terminated | Certificate::Ended) => {}
             }
         });
-        if !self.stopped.is_empty() && self.runners.get(&event.runner).is_some_and(Runner::may_live) {
+        if was_over && self.runners.get(&event.runner).is_some_and(Runner::may_live) {
             self.stopped.retain(|id| *id != event.runner);
         }
         Ok(())
@@ -172,7 +174,9 @@ impl State {
         }
         let reason = runner.stop.clone().unwrap_or_else(|| event.reason.clone());
         let rule_key = runner.request.rule.clone();
-        let is_strike = !reason.is_wish() && runner.finished == 0;
+        // A launch that the cloud refused cost nothing, and has a pause of its own.
+        let was_launched = event.certificate != Certificate::NeverLaunched;
+        let is_strike = !reason.is_wish() && was_launched && runner.finished == 0;
         let noticed = runner.noticed;
         let attempts = runner.attempts.clone();
         let at = self.at;
@@ -193,10 +197,10 @@ impl State {
             self.lose(attempt, loss_with(&reason, noticed));
         }
         if is_strike && let Some(rule) = self.rules.get_mut(&rule_key) {
-            rule.strikes += 1;
+            rule.strikes = rule.strikes.saturating_add(1);
             if rule.strikes >= MAX_STRIKES {
-                let pause =
-                    (MAX_STRIKES..rule.strikes).fold(STRIKE_PAUSE, |pause, _| pause.doubled_up_to(MAX_STRIKE_PAUSE));
+                let pause = (MAX_STRIKES..rule.strikes.min(2 * MAX_STRIKES))
+                    .fold(STRIKE_PAUSE, |pause, _| pause.doubled_up_to(MAX_STRIKE_PAUSE));
                 rule.paused_until = Some(at.plus(pause));
             }
         }

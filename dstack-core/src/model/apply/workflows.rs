@@ -90,6 +90,11 @@ impl State {
         match workflow.phase {
             Phase::Over(_) => Ok(()),
             Phase::Waiting if workflow.unmet > 0 => {
+                let is_cause = event.cause.run == id.run && event.cause.index < id.index;
+                let cause = self.workflow(event.cause).filter(|_| is_cause).map(|cause| &cause.phase);
+                if !matches!(cause, Some(Phase::Over(Outcome::Failed { .. } | Outcome::Stopped | Outcome::Lost(_)))) {
+                    return Err(format!("workflow {id} is not to be skipped for {}", event.cause));
+                }
                 self.end_workflow(id, Outcome::Skipped { cause: event.cause });
                 Ok(())
             }

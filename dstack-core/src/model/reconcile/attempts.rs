@@ -38,8 +38,12 @@ fn end_of(workflow: &Workflow, attempt: AttemptId, exit: Exit, manifest: Option<
 }
 
 pub(super) fn lost(state: &State, attempt: AttemptId, loss: &Loss) -> Vec<Event> {
-    if !state.is_current(attempt) {
+    let Some(workflow) = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt)) else {
         return Vec::new();
-    }
-    vec![AttemptLost { attempt, loss: loss.clone() }.into()]
+    };
+    // What is lost while its runner is shut down by a wish is lost by that wish, and does not count.
+    let runner = workflow.runner().and_then(|id| state.runners().get(&id));
+    let is_wished = runner.and_then(|runner| runner.stop.as_ref()).is_some_and(|reason| reason.is_wish());
+    let loss = if is_wished && loss.counts() { Loss::ShutDown } else { loss.clone() };
+    vec![AttemptLost { attempt, loss }.into()]
 }

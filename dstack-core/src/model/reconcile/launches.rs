@@ -73,6 +73,9 @@ fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
 /// A definite refusal. It is a death certificate only while the claim it was sent under is the open one: then every earlier
 /// claim is closed, and no send of this one is in doubt.
 fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: Option<Event>) -> Vec<Event> {
+    if !runner.may_live() {
+        return Vec::new();
+    }
     let mut events: Vec<Event> = said.into_iter().collect();
     if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
         events.push(LaunchFailed { runner: id, claim, why: why.to_owned() }.into());

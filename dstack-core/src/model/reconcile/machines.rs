@@ -49,7 +49,9 @@ fn runners_by_token<'a>(state: &'a State, scope: &Scope) -> Runners<'a> {
 
 /// By token, else by id: tags and attributes may be missing.
 fn runner_of<'a>(runners: &Runners<'a>, seen: &Seen) -> Option<(RunnerId, &'a Runner)> {
-    match seen.token.as_ref().and_then(|token| runners.get(token)) {
+    // A token on another machine than the known one was copied with its tags: it says nothing about ours.
+    let is_same = |runner: &Runner| runner.machine.as_ref().is_none_or(|known| *known == seen.id);
+    match seen.token.as_ref().and_then(|token| runners.get(token)).filter(|(_, runner)| is_same(runner)) {
         Some(found) => Some(*found),
         None => runners.values().find(|(_, runner)| runner.machine.as_ref() == Some(&seen.id)).copied(),
     }

@@ -6,9 +6,12 @@ use crate::model::state::RunnerPhase;
 use crate::model::{ClaimNumber, Item, Plan, RunnerId, Scope, State, Tick};
 
 /// How many more claims may be opened in each scope: a step claims no more than the limiter lets it send in time.
-pub(super) fn allowances<'a>(state: &'a State, tick: &'a Tick) -> BTreeMap<&'a Scope, u32> {
+pub(super) fn allowances<'a>(state: &'a State, tick: &'a Tick, plan: &Plan) -> BTreeMap<&'a Scope, u32> {
+    // Nobody sends for a runner that is being stopped.
+    let stopping = stopped_by(plan);
     let mut left: BTreeMap<_, _> = tick.scopes.iter().map(|(scope, known)| (scope, known.allowance)).collect();
-    for runner in state.starting.iter().filter_map(|id| state.runners().get(id)) {
+    let starting = state.starting.iter().map(|(_, id)| id).filter(|id| !stopping.contains(id));
+    for runner in starting.filter_map(|id| state.runners().get(id)) {
         if runner.open_claim().is_some()
             && let Some(left) = left.get_mut(&runner.request.scope)
         {
@@ -25,7 +28,7 @@ pub(super) fn stopped_by(plan: &Plan) -> BTreeSet<RunnerId> {
 
 pub(super) fn renew<'a>(state: &'a State, left: &mut BTreeMap<&'a Scope, u32>, plan: &mut Plan) {
     let stopping = stopped_by(plan);
-    for id in &state.starting {
+    for (_, id) in &state.starting {
         let Some(runner) = state.runners().get(id) else { continue };
         let is_unclaimed = runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none();
         if !is_unclaimed || stopping.contains(id) {

@@ -1,22 +1,38 @@
 //! Which offering a new runner takes: the first fitting one in the total order that may be launched now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::pack::Packing;
 use crate::model::state::Rule;
 use crate::model::{Item, Needs, Plan, RuleKey, Scope, State, Tick, WaitReason, WorkflowId};
 
+/// A rule in the order in which they are tried, with the slots that are taken, by this plan too.
+#[derive(Clone, Copy)]
+struct Candidate<'a> {
+    key: &'a RuleKey,
+    rule: &'a Rule,
+    taken: u32,
+}
+
 /// Launches that may still be planned.
 pub(super) struct Launches<'a> {
     state: &'a State,
     tick: &'a Tick,
-    wanted: BTreeMap<&'a RuleKey, u32>,
+    candidates: Vec<Candidate<'a>>,
+    /// Lists of full rules that were given as reasons: most shapes wait for the same ones.
+    full: BTreeMap<Vec<usize>, Arc<[RuleKey]>>,
     allowance: BTreeMap<&'a Scope, u32>,
 }
 
 impl<'a> Launches<'a> {
-    pub(super) const fn new(state: &'a State, tick: &'a Tick, allowance: BTreeMap<&'a Scope, u32>) -> Self {
-        Self { state, tick, wanted: BTreeMap::new(), allowance }
+    pub(super) fn new(state: &'a State, tick: &'a Tick, allowance: BTreeMap<&'a Scope, u32>) -> Self {
+        let candidate = |key| {
+            let rule = state.rules().get(key)?;
+            Some(Candidate { key, rule, taken: state.live_count(key) })
+        };
+        let candidates = state.order.iter().filter_map(candidate).collect();
+        Self { state, tick, candidates, full: BTreeMap::new(), allowance }
     }
 
     /// Plans a runner for this workflow, or says why none can be started.
@@ -31,11 +47,19 @@ impl<'a> Launches<'a> {
             return Err(WaitReason::Disabled);
         }
         let mut obstacles = Vec::new();
-        for key in &self.state.order {
-            let Some(rule) = self.state.rules().get(key).filter(|rule| needs.fit(&rule.offering)) else { continue };
+        let mut full = Vec::new();
+        for place in 0..self.candidates.len() {
+            let Candidate { key, rule, taken } = self.candidates[place];
+            if !needs.fit(&rule.offering) {
+                continue;
+            }
+            if taken >= rule.max && rule.blocked.is_none() {
+                full.push(place);
+                continue;
+            }
             match self.zone(packing, key, rule, needs) {
                 Ok(zone) => {
-                    *self.wanted.entry(key).or_default() += 1;
+                    self.candidates[place].taken += 1;
                     if let Some(left) = self.allowance.get_mut(&rule.offering.scope) {
                         *left -= 1;
                     }
@@ -47,16 +71,26 @@ impl<'a> Launches<'a> {
             }
         }
         obstacles.iter().filter_map(ends_by_itself).for_each(|at| plan.wake_at(at));
-        Err(worst(obstacles))
+        if full.is_empty() {
+            return Err(obstacles.into_iter().next().unwrap_or(WaitReason::NoFittingRule));
+        }
+        // Of several obstacles busy runners are the one that ends by itself.
+        let candidates = &self.candidates;
+        let keys = |full: &Vec<usize>| full.iter().map(|place| candidates[*place].key.clone()).collect();
+        let rules = match self.full.get(&full) {
+            Some(rules) => Arc::clone(rules),
+            None => {
+                let rules: Arc<[RuleKey]> = keys(&full);
+                self.full.insert(full, Arc::clone(&rules));
+                rules
+            }
+        };
+        Err(WaitReason::AtMaximum(rules))
     }
 
     fn zone(&self, packing: &Packing<'_>, key: &RuleKey, rule: &Rule, needs: &Needs) -> Result<String, WaitReason> {
         if let Some(why) = &rule.blocked {
             return Err(WaitReason::Blocked { rule: key.clone(), why: why.clone() });
-        }
-        let wanted = self.wanted.get(key).copied().unwrap_or(0);
-        if self.state.live_count(key).saturating_add(wanted) >= rule.max {
-            return Err(WaitReason::AtMaximum(vec![key.clone()]));
         }
         if !packing.fits_pool(key, &rule.offering, needs) {
             return Err(WaitReason::PoolFull(key.clone()));
@@ -99,21 +133,4 @@ const fn ends_by_itself(reason: &WaitReason) -> Option<crate::model::At> {
         | WaitReason::PoolFull(_)
         | WaitReason::Throttled => None,
     }
-}
-
-/// Of several obstacles the one that a user can do least about is not worth telling first: busy runners come last only
-/// where nothing else is in the way.
-fn worst(obstacles: Vec<WaitReason>) -> WaitReason {
-    let mut full = Vec::new();
-    let mut others = Vec::new();
-    for obstacle in obstacles {
-        match obstacle {
-            WaitReason::AtMaximum(rules) => full.extend(rules),
-            other => others.push(other),
-        }
-    }
-    if !full.is_empty() {
-        return WaitReason::AtMaximum(full);
-    }
-    others.into_iter().next().unwrap_or(WaitReason::NoFittingRule)
 }

@@ -29,8 +29,9 @@ pub(super) struct Packing<'a> {
 
 impl<'a> Packing<'a> {
     pub(super) fn new(state: &'a State) -> Self {
-        let promises = state.starting.iter().filter_map(|id| {
-            let runner = state.runners().get(id)?;
+        // In the order in which they were wanted: then planning again promises each to the same workflow.
+        let promises = state.starting.iter().filter_map(|(_, id)| {
+            let runner = state.runners().get(id).filter(|runner| runner.is_starting())?;
             Some(Promise::new(Some(*id), &runner.request.rule, &runner.offering))
         });
         Self {
@@ -55,8 +56,7 @@ impl<'a> Packing<'a> {
         self.changed.insert(id);
         self.rooms.remove(&room, id);
         if needs.may_share() {
-            let free = room.free.minus(Used::by(needs));
-            self.rooms.insert(Room { is_empty: false, free, rule: room.rule }, id);
+            self.rooms.insert(room.without(needs), id);
         }
         Some(id)
     }
@@ -68,15 +68,15 @@ impl<'a> Packing<'a> {
                     needs.fit(&runner.offering) && self.fits_pool(&runner.request.rule, &runner.offering, needs)
                 })
         };
-        let changed = self.rooms.iter().filter_map(|(room, ids)| Some((room, *ids.first()?)));
-        let unchanged = self
+        let mut changed = self.rooms.with_cpu_for(needs).filter_map(|(room, ids)| Some((room, *ids.first()?)));
+        let mut unchanged = self
             .state
             .rooms
-            .iter()
+            .with_cpu_for(needs)
             .filter_map(|(room, ids)| Some((room, *ids.iter().find(|id| !self.changed.contains(id))?)));
         let first_of = |(room, id): &(&Room, RunnerId)| fits(room, *id);
-        let one = changed.filter(first_of).min();
-        let other = unchanged.filter(first_of).next();
+        let one = changed.find(first_of);
+        let other = unchanged.find(first_of);
         let (room, id) = one.into_iter().chain(other).min()?;
         Some((room.clone(), id))
     }

@@ -14,7 +14,7 @@ pub fn schedule(state: &State, tick: &Tick) -> Plan {
     }
     skip::skip_hopeless(state, &mut plan);
     timers::stop_overdue(state, tick, &mut plan);
-    let mut allowances = claims::allowances(state, tick);
+    let mut allowances = claims::allowances(state, tick, &plan);
     claims::renew(state, &mut allowances, &mut plan);
     let used = queue::walk(state, tick, allowances, &mut plan);
     timers::stop_idle(state, tick, &used, &mut plan);

@@ -9,7 +9,7 @@ use crate::model::{At, Item, Plan, RunnerId, Scope, Span, State, StopReason, Tic
 
 /// Runners that should have been launched or ready by now.
 pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
-    for id in &state.starting {
+    for (_, id) in &state.starting {
         let Some(runner) = state.runners().get(id) else { continue };
         let (span, reason) = match runner.phase {
             RunnerPhase::Wanted => (state.settings().launch_timeout, StopReason::LaunchTimeout),
@@ -30,6 +30,10 @@ pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, p
     for (since, id) in &state.idle {
         let Some(runner) = state.runners().get(id) else { continue };
         if used.contains(id) {
+            continue;
+        }
+        if runner.noticed {
+            plan.items.push(Item::Stop { runner: *id, reason: StopReason::Interrupted });
             continue;
         }
         let span = idle_timeout(state, runner);

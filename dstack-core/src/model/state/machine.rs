@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::room::Used;
 use crate::model::{
     Address, At, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, LaunchRequest, MachineId, MicroUsd,
-    Offering, Place, RunnerId, StopReason, Token,
+    Offering, Place, RunnerId, Seq, StopReason, Token,
 };
 
 /// Where a runner is in its life. It only moves forward.
@@ -50,6 +50,8 @@ pub struct Runner {
     pub price: Option<MicroUsd>,
     /// When it was wanted.
     pub wanted: At,
+    /// The record that says so: runners that start are promised to workflows in this order.
+    pub wanted_seq: Seq,
     /// Where it is in its life.
     pub phase: RunnerPhase,
     /// Since when.

@@ -1,11 +1,13 @@
 //! What is free on runners: an index over those that take work.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Runner;
-use crate::model::{Bytes, MilliCpu, Needs, Offering, RuleKey, RunnerId};
+use crate::model::{Bytes, LaunchRequest, MilliCpu, Needs, Offering, RuleKey, RunnerId};
 
 /// What attempts take of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -72,14 +74,36 @@ impl Used {
 /// A kind of free room: runners with equal rooms are alike to the scheduler.
 ///
 /// In this order rooms are tried: on runners that have work before empty ones, the fullest first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone)]
 pub struct Room {
     /// Whether nothing runs there.
     pub is_empty: bool,
     /// What is free.
     pub free: Used,
-    /// The rule that the runner counts against.
-    pub rule: RuleKey,
+    /// The request of one such runner: its rule is what counts. It is shared, for rooms change with every attempt.
+    /// Absent only where a search begins.
+    request: Option<Arc<LaunchRequest>>,
+}
+
+impl PartialEq for Room {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Room {}
+
+impl PartialOrd for Room {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Room {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_size = (self.is_empty, self.free).cmp(&(other.is_empty, other.free));
+        by_size.then_with(|| self.rule().cmp(&other.rule()))
+    }
 }
 
 impl Room {
@@ -88,8 +112,22 @@ impl Room {
         (runner.takes_work() && !runner.is_exclusive).then(|| Self {
             is_empty: runner.attempts.is_empty(),
             free: Used::all_of(&runner.offering).minus(runner.used),
-            rule: runner.request.rule.clone(),
+            request: Some(Arc::clone(&runner.request)),
         })
+    }
+
+    fn rule(&self) -> Option<&RuleKey> {
+        self.request.as_ref().map(|request| &request.rule)
+    }
+
+    /// Before every room that has this much processor free, and is empty or not.
+    const fn first(is_empty: bool, cpu: MilliCpu) -> Self {
+        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus: 0 }, request: None }
+    }
+
+    /// The same runner's room after a workflow with these needs was put there.
+    pub(crate) fn without(self, needs: &Needs) -> Self {
+        Self { is_empty: false, free: self.free.minus(Used::by(needs)), request: self.request }
     }
 
     /// Whether a workflow with these needs, which an empty machine of the offering would meet, finds room here.
@@ -116,8 +154,12 @@ impl Rooms {
         }
     }
 
-    /// The kinds of room there are, in the order in which they are tried.
-    pub fn iter(&self) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
-        self.0.iter()
+    /// The kinds of room that have the processor that these needs ask for, in the order in which they are tried: rooms that
+    /// are nearly full are passed over at once.
+    pub(crate) fn with_cpu_for(&self, needs: &Needs) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
+        let cpu = needs.cpu.unwrap_or_default();
+        let empty = self.0.range(Room::first(true, cpu)..);
+        let shared = needs.may_share().then(|| self.0.range(Room::first(false, cpu)..Room::first(true, MilliCpu(0))));
+        shared.into_iter().flatten().chain(empty)
     }
 }

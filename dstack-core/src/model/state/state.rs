@@ -2,11 +2,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Faults};
-use super::machine::Runner;
+use super::machine::{Runner, RunnerPhase};
 use super::pairs;
 use super::queue::{Queue, QueueKey};
 use super::room::{Room, Rooms, Used};
@@ -56,7 +57,7 @@ pub struct State {
     #[serde(skip)]
     pub(crate) live: BTreeMap<RuleKey, BTreeSet<RunnerId>>,
     #[serde(skip)]
-    pub(crate) starting: BTreeSet<RunnerId>,
+    pub(crate) starting: BTreeSet<(Seq, RunnerId)>,
     #[serde(skip)]
     pub(crate) idle: BTreeSet<(At, RunnerId)>,
     #[serde(skip)]
@@ -67,6 +68,29 @@ pub struct State {
     pub(crate) skips: BTreeSet<WorkflowId>,
     #[serde(skip)]
     pub(crate) open_runs: BTreeSet<RunId>,
+}
+
+/// Where a runner stands in the indexes: what changes none of it, as most of what happens to a runner, costs no look-up.
+#[derive(PartialEq, Eq)]
+struct Indexed {
+    may_live: bool,
+    starting: Option<Seq>,
+    room: Option<Room>,
+    idle_since: Option<At>,
+    of_pool: Option<Used>,
+}
+
+impl Indexed {
+    fn of(runner: &Runner) -> Self {
+        let is_starting = matches!(runner.phase, RunnerPhase::Wanted | RunnerPhase::Launched);
+        Self {
+            may_live: runner.may_live(),
+            starting: is_starting.then_some(runner.wanted_seq),
+            room: Room::of(runner),
+            idle_since: runner.idle_since,
+            of_pool: (runner.offering.pooled && runner.used != Used::default()).then_some(runner.used),
+        }
+    }
 }
 
 impl Default for State {
@@ -251,55 +275,68 @@ impl State {
 
     /// Changes a runner and keeps every index over runners right.
     pub(crate) fn change_runner<T>(&mut self, id: RunnerId, change: impl FnOnce(&mut Runner) -> T) -> Option<T> {
-        let mut runner = self.runners.remove(&id)?;
-        self.unindex_runner(id, &runner);
-        let result = change(&mut runner);
-        self.index_runner(id, &runner);
-        self.runners.insert(id, runner);
+        let runner = self.runners.get_mut(&id)?;
+        let before = Indexed::of(runner);
+        let result = change(runner);
+        let after = Indexed::of(runner);
+        if before != after {
+            let request = Arc::clone(&runner.request);
+            self.unindex(id, &request.rule, before);
+            self.index(id, &request.rule, after);
+        }
         Some(result)
     }
 
     pub(crate) fn index_runner(&mut self, id: RunnerId, runner: &Runner) {
-        if runner.may_live() {
-            self.live.entry(runner.request.rule.clone()).or_default().insert(id);
+        self.index(id, &runner.request.rule, Indexed::of(runner));
+    }
+
+    fn index(&mut self, id: RunnerId, rule: &RuleKey, indexed: Indexed) {
+        if indexed.may_live {
+            match self.live.get_mut(rule) {
+                Some(live) => drop(live.insert(id)),
+                None => drop(self.live.entry(rule.clone()).or_default().insert(id)),
+            }
         }
-        if runner.is_starting() {
-            self.starting.insert(id);
+        if let Some(wanted) = indexed.starting {
+            self.starting.insert((wanted, id));
         }
-        if let Some(room) = Room::of(runner) {
+        if let Some(room) = indexed.room {
             self.rooms.insert(room, id);
         }
-        if let Some(since) = runner.idle_since.filter(|_| runner.takes_work()) {
+        if let Some(since) = indexed.idle_since {
             self.idle.insert((since, id));
         }
-        if runner.offering.pooled && runner.used != Used::default() {
-            let pool = self.pools.entry(runner.request.rule.clone()).or_default();
-            *pool = pool.plus(runner.used);
+        if let Some(used) = indexed.of_pool {
+            let pool = self.pools.entry(rule.clone()).or_default();
+            *pool = pool.plus(used);
         }
     }
 
-    fn unindex_runner(&mut self, id: RunnerId, runner: &Runner) {
-        if runner.may_live() {
-            if let Some(live) = self.live.get_mut(&runner.request.rule) {
-                live.remove(&id);
-                if live.is_empty() {
-                    self.live.remove(&runner.request.rule);
-                }
+    fn unindex(&mut self, id: RunnerId, rule: &RuleKey, indexed: Indexed) {
+        if indexed.may_live
+            && let Some(live) = self.live.get_mut(rule)
+        {
+            live.remove(&id);
+            if live.is_empty() {
+                self.live.remove(rule);
             }
         }
-        self.starting.remove(&id);
-        if let Some(room) = Room::of(runner) {
+        if let Some(wanted) = indexed.starting {
+            self.starting.remove(&(wanted, id));
+        }
+        if let Some(room) = indexed.room {
             self.rooms.remove(&room, id);
         }
-        if let Some(since) = runner.idle_since {
+        if let Some(since) = indexed.idle_since {
             self.idle.remove(&(since, id));
         }
-        if runner.offering.pooled && runner.used != Used::default() {
-            if let Some(pool) = self.pools.get_mut(&runner.request.rule) {
-                *pool = pool.minus(runner.used);
-                if *pool == Used::default() {
-                    self.pools.remove(&runner.request.rule);
-                }
+        if let Some(used) = indexed.of_pool
+            && let Some(pool) = self.pools.get_mut(rule)
+        {
+            *pool = pool.minus(used);
+            if *pool == Used::default() {
+                self.pools.remove(rule);
             }
         }
     }

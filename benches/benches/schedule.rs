@@ -1,0 +1,54 @@
+//! What a step costs: with nothing possible, which must not grow with what waits, and with decisions.
+
+use std::hint::black_box;
+
+use benches::world::World;
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use dstack_core::model::{ControllerId, schedule};
+
+fn full(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tick_full");
+    group.sample_size(20);
+    for (waiting, runners) in [(1_000, 1_000), (100_000, 100), (100_000, 1_000), (1_000_000, 1_000)] {
+        let mut world = World::with_rules(runners / 20);
+        world.runners(u64::from(runners));
+        world.fill(2);
+        world.submit(1, waiting, 50);
+        let tick = world.tick();
+        assert!(schedule(&world.state, &tick).is_empty(), "nothing is possible");
+        group.bench_function(BenchmarkId::new(format!("{runners}_runners"), waiting), |bencher| {
+            bencher.iter(|| black_box(schedule(&world.state, &tick)));
+        });
+    }
+    group.finish();
+}
+
+fn assign(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tick_assign");
+    group.sample_size(10);
+    let mut world = World::with_rules(50);
+    world.runners(1_000);
+    world.submit(1, 100_000, 50);
+    let tick = world.tick();
+    let plan = schedule(&world.state, &tick);
+    group.throughput(Throughput::Elements(plan.items.len() as u64));
+    group.bench_function("plan", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
+    group.bench_function("plan_encode_hash_fold", |bencher| {
+        bencher.iter_batched(
+            || world.clone(),
+            |mut world| {
+                let plan = schedule(&world.state, &tick);
+                let events = plan.into_events(&world.state, ControllerId::from_bytes([1; 16]), &mut || [0; 16]);
+                for event in events {
+                    world.add(event);
+                }
+                world
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.finish();
+}
+
+criterion_group!(benches, full, assign);
+criterion_main!(benches);

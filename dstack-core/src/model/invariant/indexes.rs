@@ -1,0 +1,27 @@
+//! Indexes say what they index.
+
+use crate::model::State;
+
+/// A state equals itself with its indexes made anew.
+///
+/// # Errors
+/// Names the index that differs.
+pub fn indexes(state: &State) -> Result<(), String> {
+    let rebuilt = state.clone().rebuild_indexes();
+    if rebuilt == *state {
+        return Ok(());
+    }
+    let same = [
+        ("queue", rebuilt.queue == state.queue),
+        ("rooms", rebuilt.rooms == state.rooms),
+        ("live", rebuilt.live == state.live),
+        ("starting", rebuilt.starting == state.starting),
+        ("idle", rebuilt.idle == state.idle),
+        ("pools", rebuilt.pools == state.pools),
+        ("order", rebuilt.order == state.order),
+        ("skips", rebuilt.skips == state.skips),
+        ("open_runs", rebuilt.open_runs == state.open_runs),
+    ];
+    let different: Vec<_> = same.iter().filter(|(_, is_same)| !is_same).map(|(name, _)| *name).collect();
+    Err(format!("these indexes differ from what they index: {}", different.join(", ")))
+}

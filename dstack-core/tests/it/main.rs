@@ -1,0 +1,15 @@
+//! Tests of the pure core through its public face.
+
+mod check;
+mod every_kind;
+mod fold;
+mod given;
+mod golden;
+mod histories;
+mod policy;
+mod proofs;
+
+/// Few cases, for each is a whole history; a failure that was found becomes a test with a name of its own.
+fn config() -> proptest::test_runner::Config {
+    proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() }
+}

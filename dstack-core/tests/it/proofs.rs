@@ -1,0 +1,212 @@
+//! A slot is given back for a proof only; each proof with what is none.
+
+use dstack_core::cloud::{LaunchError, MachineState};
+use dstack_core::model::event::*;
+use dstack_core::model::reconcile::Sighting;
+use dstack_core::model::*;
+use dstack_core::testkit::samples;
+
+use super::given::*;
+
+fn capacity() -> LaunchError {
+    LaunchError::Capacity { why: "none left".to_owned(), all_zones: false, permanent: false }
+}
+
+fn unavailable(secs: u64) -> Event {
+    let (rule, why) = (small().rule_key(), "none left".to_owned());
+    OfferingUnavailable { rule, zone: Some("a".to_owned()), pause: Some(Span::from_secs(secs)), why }.into()
+}
+
+fn lost() -> StopReason {
+    StopReason::Lost("the cloud no longer has it".to_owned())
+}
+
+fn seen(given: &Given, seen_ago: Option<u64>, missed_ago: Option<u64>) -> Sighting {
+    let ago = |secs: u64| At::from_micros(given.0.now().as_micros() - i64::try_from(secs).expect("small") * 1_000_000);
+    Sighting { seen: seen_ago.map(ago), missed: missed_ago.map(ago) }
+}
+
+#[test]
+fn a_machine_that_is_seen_terminated_gives_its_slot_back() {
+    let mut given = Given::with_max(1);
+    given.ready(1);
+    let reason = StopReason::Lost("it ended without us".to_owned());
+    let proof = stopped(1, reason, Certificate::Terminated).into();
+    assert_eq!(given.sees_machine("m1", Some(1), MachineState::Terminated), vec![proof]);
+}
+
+#[test]
+fn a_machine_that_is_ending_or_halted_keeps_its_slot() {
+    let mut given = Given::with_max(1);
+    given.ready(1);
+    let reason = StopReason::Lost("it ended without us".to_owned());
+    for state in [MachineState::ShuttingDown, MachineState::Halted] {
+        assert_eq!(given.sees_machine("m1", Some(1), state), vec![stopping(1, reason.clone()).into()]);
+    }
+}
+
+#[test]
+fn the_end_of_a_machine_with_a_copied_tag_says_nothing_about_ours() {
+    let mut given = Given::with_max(1);
+    given.ready(1);
+    for state in [MachineState::Running, MachineState::ShuttingDown, MachineState::Terminated] {
+        assert_eq!(given.sees_machine("copy", Some(1), state), Vec::new());
+    }
+}
+
+#[test]
+fn a_machine_is_known_by_its_id_where_its_tag_is_missing() {
+    let mut given = Given::with_max(1);
+    given.ready(1).has([stopping(1, StopReason::Idle)]);
+    let reason = StopReason::Lost("it ended without us".to_owned());
+    let proof = stopped(1, reason, Certificate::Terminated).into();
+    assert_eq!(given.sees_machine("m1", None, MachineState::Terminated), vec![proof]);
+    given.has([stopped(1, StopReason::Lost("other".to_owned()), Certificate::Terminated)]);
+    assert_eq!(given.state().runners()[&runner(1)].stop, Some(StopReason::Idle), "the first reason stays");
+}
+
+#[test]
+fn a_refusal_under_the_open_claim_gives_the_slot_back() {
+    let mut given = Given::with_max(1);
+    given.wanted(1);
+    let failed = LaunchFailed { runner: runner(1), claim: ClaimNumber(1), why: "none left".to_owned() };
+    let proof = stopped(1, StopReason::LaunchFailed("none left".to_owned()), Certificate::NeverLaunched);
+    assert_eq!(given.answered(1, 1, Err(capacity())), vec![unavailable(180), failed.into(), proof.into()]);
+}
+
+#[test]
+fn a_refusal_under_a_closed_claim_frees_nothing() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([closed(1, 1, ClaimEnd::Waited)]);
+    assert_eq!(given.answered(1, 1, Err(capacity())), vec![unavailable(180)]);
+    given.has([claim(1, 2)]);
+    assert_eq!(given.answered(1, 1, Err(capacity())), vec![unavailable(180)], "another's claim is open now");
+}
+
+#[test]
+fn a_refusal_after_a_machine_was_seen_frees_nothing() {
+    let mut given = Given::with_max(1);
+    given.launched(1);
+    assert_eq!(given.answered(1, 1, Err(capacity())), vec![unavailable(180)]);
+}
+
+#[test]
+fn answers_that_say_nothing_free_nothing() {
+    let mut given = Given::with_max(1);
+    given.wanted(1);
+    let words = || "words".to_owned();
+    for answer in [
+        LaunchError::Unknown(words()),
+        LaunchError::Mismatch(words()),
+        LaunchError::Throttled(words()),
+        LaunchError::Credentials(words()),
+    ] {
+        assert_eq!(given.answered(1, 1, Err(answer)), Vec::new());
+    }
+}
+
+#[test]
+fn a_token_whose_machine_lived_and_died_is_a_proof() {
+    let mut given = Given::with_max(1);
+    given.wanted(1);
+    let reason = StopReason::Lost("it ended right after its launch".to_owned());
+    let proof = stopped(1, reason, Certificate::Ended).into();
+    assert_eq!(given.answered(1, 1, Err(LaunchError::Ended)), vec![proof]);
+}
+
+#[test]
+fn time_closes_a_claim_and_never_a_slot() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([stopping(1, StopReason::LaunchTimeout)]);
+    let waited = Observation::ClaimOutwaited { runner: runner(1), claim: ClaimNumber(1) };
+    assert_eq!(given.sees(&waited), vec![closed(1, 1, ClaimEnd::Waited).into()]);
+    given.has([closed(1, 1, ClaimEnd::Waited)]).secs(9_999);
+    assert_eq!(given.state().live_count(&small().rule_key()), 1);
+    assert_eq!(given.sees(&waited), Vec::new(), "it is closed already");
+}
+
+#[test]
+fn a_first_claim_that_was_never_used_proves_that_nothing_was_launched_for_a_runner_that_stops() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([stopping(1, StopReason::Disabled)]);
+    let unused = Observation::ClaimUnused { runner: runner(1), claim: ClaimNumber(1) };
+    let proof = stopped(1, StopReason::Disabled, Certificate::NeverLaunched);
+    assert_eq!(given.sees(&unused), vec![closed(1, 1, ClaimEnd::Unsent).into(), proof.into()]);
+
+    let mut given = Given::with_max(1);
+    given.wanted(1);
+    assert_eq!(given.sees(&unused), vec![closed(1, 1, ClaimEnd::Unsent).into()], "it is still wanted");
+    given.has([closed(1, 1, ClaimEnd::Waited)]).has([claim(1, 2)]).has([stopping(1, StopReason::Disabled)]);
+    let second = Observation::ClaimUnused { runner: runner(1), claim: ClaimNumber(2) };
+    assert_eq!(given.sees(&second), vec![closed(1, 2, ClaimEnd::Unsent).into()], "the first may have been sent");
+}
+
+#[test]
+fn absence_proves_nothing_before_ten_minutes_after_the_last_claim() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([stopping(1, StopReason::LaunchTimeout)]);
+    given.secs(10_000);
+    assert_eq!(given.misses(1, Sighting::default()), Vec::new(), "the claim is open");
+    given.has([closed(1, 1, ClaimEnd::Waited)]).secs(599);
+    assert_eq!(given.misses(1, Sighting::default()), Vec::new(), "too early");
+    given.secs(1);
+    assert_eq!(given.misses_in(samples::scope("acme", "south"), 1, Sighting::default()), Vec::new(), "elsewhere");
+    let proof = stopped(1, lost(), Certificate::NotFound).into();
+    assert_eq!(given.misses(1, Sighting::default()), vec![proof]);
+}
+
+#[test]
+fn absence_of_a_runner_that_is_still_wanted_proves_nothing() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([closed(1, 1, ClaimEnd::Waited)]).secs(10_000);
+    assert_eq!(given.misses(1, Sighting::default()), Vec::new());
+    assert_eq!(given.plan(None).items, vec![Item::Claim { runner: runner(1), claim: ClaimNumber(2) }]);
+}
+
+#[test]
+fn a_machine_is_gone_after_two_looks_a_minute_apart_long_after_it_was_seen() {
+    let mut given = Given::with_max(1);
+    given.ready(1).secs(599);
+    assert_eq!(given.misses(1, seen(&given, None, Some(90))), Vec::new(), "it was launched too lately");
+    given.secs(1);
+    assert_eq!(given.misses(1, seen(&given, None, None)), Vec::new(), "it is missed for the first time");
+    assert_eq!(given.misses(1, seen(&given, None, Some(59))), Vec::new(), "the looks are too near");
+    assert_eq!(given.misses(1, seen(&given, Some(300), Some(60))), Vec::new(), "it was seen lately");
+    let proof = stopped(1, lost(), Certificate::Gone).into();
+    assert_eq!(given.misses(1, seen(&given, None, Some(60))), vec![proof]);
+    let elsewhere = given.misses_in(samples::scope("acme", "south"), 1, seen(&given, None, Some(60)));
+    assert_eq!(elsewhere, Vec::new());
+}
+
+#[test]
+fn a_machine_that_turns_up_after_all_takes_its_slot_again() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([stopped(1, lost(), Certificate::NotFound)]);
+    assert_eq!(given.state().live_count(&small().rule_key()), 0);
+    let found = given.sees_machine("m1", Some(1), MachineState::Running);
+    let address = Some(Address("here".to_owned()));
+    let launched: Event = RunnerLaunched { runner: runner(1), machine: MachineId("m1".to_owned()), address }.into();
+    assert_eq!(found, vec![launched.clone()]);
+    given.has([launched]);
+    assert_eq!(given.state().live_count(&small().rule_key()), 1);
+    assert_eq!(given.state().runners()[&runner(1)].phase, state::RunnerPhase::Stopping);
+}
+
+#[test]
+fn capacity_pauses_double_from_three_minutes_to_an_hour() {
+    let mut given = Given::with_max(1);
+    let mut pauses = Vec::new();
+    for number in 1..8 {
+        given.wanted(number);
+        let events = given.answered(number, 1, Err(capacity()));
+        given.has(events.clone());
+        let Some(Event::OfferingUnavailable(said)) = events.into_iter().next() else { panic!("it says so first") };
+        pauses.push(said.pause.expect("it ends").as_secs());
+        given.secs(pauses.last().copied().unwrap_or_default());
+    }
+    assert_eq!(pauses, [180, 360, 720, 1_440, 2_880, 3_600, 3_600]);
+    assert_eq!(given.state().rules()[&small().rule_key()].paused_until, None, "a refusal is no boot that failed");
+    given.secs(3_601);
+    given.wanted(9);
+    assert_eq!(given.answered(9, 1, Err(capacity())).first(), Some(&unavailable(180)), "long ago is forgotten");
+}
