@@ -28,7 +28,7 @@ impl Looks {
     /// When this scope is to be looked at, if at all: where nothing of ours may live, nobody is asked.
     pub(super) fn due(&self, state: &State, scope: &Scope) -> Option<Boot> {
         let is_lived_in = state.live_runners().any(|(_, runner)| runner.request.scope == *scope);
-        is_lived_in.then(|| self.0.get(scope).map_or(Boot::default(), |watch| watch.not_before))
+        is_lived_in.then(|| self.0.get(scope).map_or_else(Boot::default, |watch| watch.not_before))
     }
 
     /// When the newest complete look of this scope began.

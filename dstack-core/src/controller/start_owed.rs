@@ -81,7 +81,7 @@ impl Controller {
                 self.start_on(key, &place, |provider, place| effect::greet(provider.host, place))
             }
             Action::Start { attempt, place } => self.start_attempt(attempt, &place),
-            Action::Follow { place, attempts } => self.start_follow(place, &attempts),
+            Action::Follow { place, attempts } => self.start_follow(&place, &attempts),
             Action::Close { attempt, place } => self.start_close(attempt, &place),
             Action::Collect { attempt, place } => {
                 let workflow = self.client.state().workflow(attempt.workflow);
@@ -159,7 +159,7 @@ impl Controller {
     }
 
     /// Follows those that have begun. When they change, following begins anew: nothing is lost, output goes by offset.
-    fn start_follow(&mut self, place: Place, attempts: &[AttemptId]) -> bool {
+    fn start_follow(&mut self, place: &Place, attempts: &[AttemptId]) -> bool {
         let begun: BTreeSet<_> = attempts.iter().filter(|attempt| self.begun.contains(attempt)).copied().collect();
         let key = EffectKey::Owed(ActionKey::Follow(place.runner));
         let is_under_way = self.in_flight.contains_key(&key);
@@ -174,7 +174,7 @@ impl Controller {
         let attempts: BTreeMap<_, _> = begun.iter().map(|attempt| (*attempt, with_artifacts(attempt))).collect();
         self.followed.insert(place.runner, begun);
         let outputs = Arc::clone(&self.ports.outputs);
-        self.start_on(key, &place, move |provider, place| effect::follow(provider.host, outputs, place, attempts))
+        self.start_on(key, place, move |provider, place| effect::follow(provider.host, outputs, place, attempts))
     }
 
     fn start_close(&mut self, attempt: AttemptId, place: &Place) -> bool {

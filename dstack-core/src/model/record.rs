@@ -59,6 +59,10 @@ impl RecordHash {
 }
 
 /// What a record holds.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every record is of the large kind: a box would cost each an allocation"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// An event that this program knows.
