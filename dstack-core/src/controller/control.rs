@@ -109,6 +109,16 @@ impl Controller {
         &mut self.client
     }
 
+    /// What it calls.
+    pub const fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// The same, to register more providers before the first step.
+    pub const fn ports_mut(&mut self) -> &mut Ports {
+        &mut self.ports
+    }
+
     /// Steps and waits until nothing is left to do: nothing runs, no machine may be alive, nothing waits that could start.
     ///
     /// # Errors
