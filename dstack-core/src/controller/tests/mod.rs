@@ -1,3 +1,4 @@
-//! Controllers in virtual time: whole lives.
+//! Controllers in virtual time: whole lives, and lives full of faults.
 
 mod lives;
+mod swarm;
