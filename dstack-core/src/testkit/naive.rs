@@ -34,7 +34,7 @@ impl Bin<'_> {
 
 /// What is assigned and launched, in the order of the queue, given the runners that the same step stops.
 ///
-/// Compare with the `Assign` and `Launch` items of [`schedule`](crate::model::schedule): they are equal.
+/// Compare with the `Assign` and `Launch` items of [`schedule`](crate::model::schedule()): they are equal.
 pub fn place_all(state: &State, tick: &Tick, plan: &Plan) -> Vec<Item> {
     let mut bins: Vec<Bin<'_>> = state
         .runners()
