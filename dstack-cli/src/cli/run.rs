@@ -60,8 +60,8 @@ pub(crate) struct RunResources {
     /// At least so much memory: `4GB`
     #[arg(long)]
     pub memory: Option<String>,
-    /// At least so many GPUs, or NAME[:MEMORY][:COUNT]
-    #[arg(long)]
+    /// At least so many GPUs.
+    #[arg(help = "At least so many GPUs, or NAME[:MEMORY][:COUNT]", long)]
     pub gpu: Option<String>,
     /// At least so much disk: `20GB`
     #[arg(long)]
