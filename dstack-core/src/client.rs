@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::model::event::LogCreated;
 use crate::model::state::STATE_VERSION;
-use crate::model::{AppendId, Batch, Command, Event, LogId, Record, Rejection, RunId, Seq, State, decide};
-use crate::store::{AppendError, EventStore, Head, Snapshot, StoreError};
+use crate::model::{AppendId, Batch, Command, Content, Event, LogId, Record, Rejection, RunId, Seq, State, decide};
+use crate::store::{AppendError, Appended, EventStore, Head, Snapshot, StoreError};
 
 /// Records that are read at once.
 const READ_LIMIT: usize = 10_000;
@@ -35,7 +35,6 @@ pub struct Client {
     store: Arc<dyn EventStore>,
     clock: Arc<dyn Clock>,
     state: State,
-    head: Option<Head>,
     snapshot: Seq,
 }
 
@@ -48,7 +47,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A view of this log that has read nothing yet.
     pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, state: State::default(), head: None, snapshot: Seq::START }
+        Self { store, clock, state: State::default(), snapshot: Seq::START }
     }
 
     /// The state as of the newest record that was read.
@@ -94,7 +93,6 @@ impl Client {
                 show(record);
             }
         }
-        self.head = Some(head);
         Ok(head)
     }
 
@@ -130,6 +128,11 @@ impl Client {
     pub async fn append(&mut self, append: AppendId, events: &[Event]) -> Result<Vec<Record>, ClientError> {
         let batch = Batch::new(append, events);
         let appended = self.store.append(self.state.seq(), &batch).await?;
+        if let Some(records) = self.records_of(&batch, events, &appended) {
+            self.state.apply_all(&records);
+            return Ok(records);
+        }
+        // It was in the log already, at an earlier place: what the log holds decides.
         let mut records = Vec::with_capacity(events.len());
         let head = self.refresh_with(|record| {
             if record.append == append {
@@ -137,8 +140,24 @@ impl Client {
             }
         });
         head.await?;
-        debug_assert!(self.state.seq() >= appended.head.seq, "what was appended was read");
         Ok(records)
+    }
+
+    /// The records that the store has made of a batch right after our state, without asking it for them again: their hashes
+    /// follow from the chain, and the last one must be the store's.
+    fn records_of(&self, batch: &Batch, events: &[Event], appended: &Appended) -> Option<Vec<Record>> {
+        if appended.first != self.state.seq().next() {
+            return None;
+        }
+        let (mut seq, mut hash) = (self.state.seq(), self.state.hash());
+        let at = appended.head.now;
+        let made = (0..).zip(batch.events.iter().zip(events)).map(|(index, (encoded, event))| {
+            seq = seq.next();
+            hash = hash.next(seq, at, batch.append, index, encoded);
+            Record { seq, at, append: batch.append, hash, content: Content::Known(event.clone()) }
+        });
+        let records: Vec<_> = made.collect();
+        (hash == appended.head.hash && seq == appended.head.seq).then_some(records)
     }
 
     /// Makes the first record of an empty log.

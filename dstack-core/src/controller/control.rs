@@ -194,8 +194,16 @@ impl Controller {
         std::future::poll_fn(|context| {
             let mut is_ready = false;
             while let Poll::Ready(Some(ended)) = self.effects.poll_next_unpin(context) {
-                self.done.extend(ended);
-                is_ready = true;
+                // Nobody waits for a folder to be empty, but for the last one: then nothing is left to do.
+                let is_news = matches!(&ended, Ok(done) if !matches!(done.outcome, Outcome::Released));
+                if let Ok(done) = ended {
+                    if is_news {
+                        self.done.push(done);
+                    } else {
+                        self.in_flight.remove(&done.key);
+                    }
+                }
+                is_ready |= is_news || self.in_flight.len() <= self.ports.providers.len();
             }
             if is_ready || grown.as_mut().poll(context).is_ready() || slept.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
