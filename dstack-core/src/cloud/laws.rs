@@ -16,6 +16,9 @@ pub use super::subject::{Law, Subject};
 /// How often a law lets time pass before it gives up.
 pub const PATIENCE: u32 = 100;
 
+/// Every law with its name, for a program that tries them on a provider outside of a test.
+pub const ALL: &[(&str, Law)] = crate::cloud_laws!(@each table());
+
 const LOG: LogId = LogId::from_bytes([1; 16]);
 const OTHER_LOG: LogId = LogId::from_bytes([2; 16]);
 

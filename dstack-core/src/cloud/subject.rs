@@ -27,8 +27,8 @@ pub type Law = for<'a> fn(&'a dyn Subject) -> BoxFuture<'a, ()>;
 /// Makes one test of each law. The argument is a `fn(Law)` that makes a [`Subject`] and drives the law on it to its end.
 #[macro_export]
 macro_rules! cloud_laws {
-    ($drive:path) => {
-        $crate::cloud_laws!($drive;
+    (@each $then:ident($($argument:tt)*)) => {
+        $crate::cloud_laws! { @$then($($argument)*)
             a_scope_is_stable,
             the_catalogue_is_of_its_scope,
             every_offering_can_be_launched,
@@ -49,7 +49,16 @@ macro_rules! cloud_laws {
             a_dropped_launch_may_be_sent_again,
             a_launch_after_a_final_look_is_fenced_or_found,
             a_region_that_is_not_there_is_an_error,
-        );
+        }
+    };
+    (@tests($drive:path) $($law:ident),* $(,)?) => {
+        $crate::cloud_laws!($drive; $($law),*);
+    };
+    (@table() $($law:ident),* $(,)?) => {
+        &[$((stringify!($law), |subject| ::std::boxed::Box::pin($law(subject)))),*]
+    };
+    ($drive:path) => {
+        $crate::cloud_laws!(@each tests($drive));
     };
     ($drive:path; $($law:ident),* $(,)?) => {
         $(

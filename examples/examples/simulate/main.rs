@@ -1,0 +1,132 @@
+//! What a workload would cost and how long it would wait: the real controller on a cloud in memory, in virtual time.
+//!
+//! `cargo run -p examples --example simulate -- --help` says what can be set. A year of machines takes minutes at most; the
+//! same seed and arguments give the same answer.
+
+mod allow;
+mod report;
+mod simulation;
+mod workload;
+
+use std::error::Error;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use dstack_core::clock::Boot;
+use dstack_core::model::Span;
+
+use allow::Allow;
+use report::Report;
+use simulation::{Setup, simulate};
+use workload::Job;
+
+/// Between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs a workload on a simulated cloud: what it costs, how long jobs wait, how many machines there are.
+///
+/// Jobs that depend on each other are submitted together, when the last of them is.
+#[derive(Debug, Parser)]
+#[command(name = "simulate")]
+struct Args {
+    /// CSV with the columns job_id,submit_s,duration_s,cpu_milli,memory_mib,gpu_count,gpu_name,depends_on; `-` reads standard
+    /// input. Without it a workload is made from the seed
+    workload: Option<PathBuf>,
+    /// A rule, such as m7i.xlarge:spot:20; can be given more than once
+    #[arg(long, value_name = "TYPE:PURCHASE:MAX", default_values = allow::DEFAULT)]
+    allow: Vec<Allow>,
+    /// Decides everything that is left to chance
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many jobs are made where no workload is given
+    #[arg(long, default_value_t = 1_000, conflicts_with = "workload")]
+    jobs: usize,
+    /// Seconds after which a runner without work is stopped
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    idle: u64,
+    /// Seconds between two looks at the cloud; more is faster where a workload lasts for months
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    look: u64,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    fn jobs(&self) -> Result<Vec<Job>, Box<dyn Error>> {
+        let Some(path) = &self.workload else { return Ok(workload::generate(self.seed, self.jobs)) };
+        let mut text = String::new();
+        let read = match path.to_str() {
+            Some("-") => io::stdin().read_to_string(&mut text),
+            Some(_) | None => std::fs::File::open(path).and_then(|mut file| file.read_to_string(&mut text)),
+        };
+        read.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(workload::read_csv(&text).map_err(|error| format!("{}: {error}", path.display()))?)
+    }
+
+    fn setup(&self) -> Setup {
+        Setup {
+            seed: self.seed,
+            allow: self.allow.clone(),
+            idle_timeout: Span::from_secs(self.idle),
+            look_period: Duration::from_secs(self.look.max(1)),
+        }
+    }
+
+    fn report(&self) -> Result<Report, Box<dyn Error>> {
+        let (jobs, setup, begin) = (self.jobs()?, self.setup(), Instant::now());
+        let mut progress = Progress::new(jobs.len());
+        let truth = simulate(&setup, &jobs, |submitted, now| progress.show(submitted, now));
+        progress.clear();
+        Ok(Report::new(&setup, &truth?, begin.elapsed()))
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let printed = args.report().and_then(|report| print(&report, args.json));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(report: &Report, is_json: bool) -> Result<(), Box<dyn Error>> {
+    let text = if is_json { serde_json::to_string_pretty(report)? + "\n" } else { report.to_string() };
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+/// One line on standard error that is written over; none where no terminal is.
+struct Progress {
+    jobs: usize,
+    is_shown: bool,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(jobs: usize) -> Self {
+        Self { jobs, is_shown: io::stderr().is_terminal(), last: Instant::now() }
+    }
+
+    fn show(&mut self, submitted: usize, now: Boot) {
+        if self.is_shown && self.last.elapsed() >= PROGRESS_EVERY {
+            self.last = Instant::now();
+            eprint!("\r{submitted} of {} jobs submitted, {} simulated\x1b[K", self.jobs, Span::from(now.0));
+        }
+    }
+
+    fn clear(&self) {
+        if self.is_shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The workload on a cloud in memory, in virtual time, with the real controller.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dstack_core::Options;
+use dstack_core::clock::{Boot, Clock, VirtualClock};
+use dstack_core::cloud::{FakeCloud, FakeMachine};
+use dstack_core::host::{FakeHost, Ran, Simulated};
+use dstack_core::model::{Command, Event, Exit, Program, Seq, Settings, Span, WorkflowId, WorkflowSpec};
+use dstack_core::store::{EventStore, StoreError};
+use dstack_core::testkit::World;
+
+use crate::allow::Allow;
+use crate::workload::{Group, Job, groups};
+
+/// Records that are read at once.
+const READ_LIMIT: usize = 10_000;
+
+/// What is simulated.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    /// Of the machines' and the clock's chance.
+    pub(crate) seed: u64,
+    /// The rules.
+    pub(crate) allow: Vec<Allow>,
+    /// How long a runner may be without work.
+    pub(crate) idle_timeout: Span,
+    /// Between two looks at the cloud.
+    pub(crate) look_period: Duration,
+}
+
+/// What is true after the simulation.
+pub(crate) struct Truth {
+    /// When each job was submitted, by its place in the workload.
+    pub(crate) submitted: Vec<Boot>,
+    /// Every start of a job: its place in the workload, and what ran.
+    pub(crate) ran: Vec<(usize, Ran)>,
+    /// Jobs whose results are kept.
+    pub(crate) finished: usize,
+    /// Every machine that there ever was.
+    pub(crate) machines: Vec<FakeMachine>,
+    /// When nothing was left to do.
+    pub(crate) end: Boot,
+    /// The log's length.
+    pub(crate) events: Seq,
+}
+
+/// Runs the workload to its end. `progress` is told how many jobs are submitted, and the time.
+pub(crate) fn simulate(
+    setup: &Setup,
+    jobs: &[Job],
+    progress: impl FnMut(usize, Boot),
+) -> Result<Truth, Box<dyn Error>> {
+    let clock = Arc::new(VirtualClock::new(setup.seed));
+    let cloud = FakeCloud::new(Arc::clone(&clock) as Arc<dyn Clock>, setup.seed);
+    let host = FakeHost::on(cloud.clone(), Arc::clone(&clock) as Arc<dyn Clock>, setup.seed)
+        .with_simulation(|_, job| Simulated::new(duration_of(&job.program), Exit::exited(0), Vec::new()));
+    let world = World::with_host(clock, cloud, host);
+    world.run(drive(setup, jobs, &world, progress))?
+}
+
+async fn drive(
+    setup: &Setup,
+    jobs: &[Job],
+    world: &World,
+    mut progress: impl FnMut(usize, Boot),
+) -> Result<Truth, Box<dyn Error>> {
+    let mut client = world.client();
+    for allow in &setup.allow {
+        let missing = || format!("the simulated cloud sells no {} {}", allow.purchase, allow.instance_type);
+        let offering = World::offering(&allow.instance_type, allow.purchase).ok_or_else(missing)?;
+        client.command(Command::Allow { offering: Box::new(offering), max: allow.max }).await?;
+    }
+    let settings = Settings { idle_timeout: setup.idle_timeout, ..Settings::default() };
+    client.command(Command::Set(settings)).await?;
+
+    // The only controller takes over at once, as the one that holds a home's lock does.
+    let options = Options { look_period: setup.look_period, patience: Duration::ZERO, ..Options::default() };
+    let mut controller = world.controller(options);
+    let mut left = groups(jobs).into_iter().peekable();
+    let mut submitted = vec![Boot::default(); jobs.len()];
+    let mut places: BTreeMap<WorkflowId, usize> = BTreeMap::new();
+    loop {
+        let now = world.clock.boot();
+        while let Some(group) = left.next_if(|group| Boot(group.submit.to_std()) <= now) {
+            let (run, command) = world.submission(jobs[group.jobs[0]].name.clone(), specs(jobs, &group));
+            client.command(command).await?;
+            for (index, place) in (0..).zip(group.jobs) {
+                places.insert(WorkflowId { run, index }, place);
+                submitted[place] = now;
+            }
+        }
+        progress(places.len(), now);
+        let step = controller.step().await?;
+        let next = left.peek().map(|group| Boot(group.submit.to_std()));
+        if next.is_none() && step.is_idle {
+            break;
+        }
+        controller.wait(step.next_wake.into_iter().chain(next).min()).await;
+    }
+    let ran = world.host.runs().into_iter().map(|ran| (places[&ran.attempt.workflow], ran)).collect();
+    let events = controller.client().state().seq();
+    let (finished, machines) = (finished(world, events).await?, world.cloud.machines());
+    Ok(Truth { submitted, ran, finished, machines, end: world.clock.boot(), events })
+}
+
+/// How many jobs the log says succeeded.
+async fn finished(world: &World, last: Seq) -> Result<usize, StoreError> {
+    let (mut count, mut seen) = (0, Seq::START);
+    while seen < last {
+        let records = world.store.read(seen, READ_LIMIT).await?;
+        count += records.iter().filter(|record| matches!(record.event(), Some(Event::ResultsKept(_)))).count();
+        seen = records.last().map_or(last, |record| record.seq);
+    }
+    Ok(count)
+}
+
+/// The group's jobs as workflows of one run.
+fn specs(jobs: &[Job], group: &Group) -> Vec<WorkflowSpec> {
+    let index_of = |place: &usize| {
+        let index = group.jobs.binary_search(place).expect("what a job depends on is of its group");
+        u32::try_from(index).expect("a run has fewer workflows")
+    };
+    let spec = |place: &usize| {
+        let job = &jobs[*place];
+        let mut spec = WorkflowSpec::script(job.name.clone(), [""; 0]);
+        spec.program = Program::Argv(vec!["sleep".into(), job.duration.as_secs().to_string()]);
+        spec.needs = job.needs.clone();
+        spec.depends_on = job.depends_on.iter().map(index_of).collect();
+        spec
+    };
+    group.jobs.iter().map(spec).collect()
+}
+
+/// The other half of [`specs`].
+fn duration_of(program: &Program) -> Span {
+    let secs = match program {
+        Program::Argv(words) => words.get(1).and_then(|secs| secs.parse().ok()),
+        Program::Commands(_) => None,
+    };
+    Span::from_secs(secs.unwrap_or(0))
+}
