@@ -22,6 +22,9 @@ use crate::print;
 use crate::run_name;
 use crate::view::needs_words;
 
+/// After each look at the run, so many times as long as the look took nothing is looked at: showing a run of many thousand
+/// workflows leaves the processor to them.
+const BREATHER: u32 = 9;
 /// How often output is looked for.
 const PUMP_EVERY: Duration = Duration::from_millis(50);
 /// How often it is looked whether a controller is live.
@@ -202,6 +205,7 @@ impl<'a> Attached<'a> {
     async fn follow(mut self) -> Result<(), Failure> {
         let mut interrupts = interrupts()?;
         loop {
+            let began = Instant::now();
             let before = self.client.state().seq();
             self.now = current(&mut self.client, self.id, &mut self.run).await?;
             // What a workflow printed comes before the news of its end.
@@ -215,11 +219,15 @@ impl<'a> Attached<'a> {
             self.draw();
             self.look_for_controller()?;
             let seq = self.client.state().seq();
+            let breather = began.elapsed() * BREATHER;
             tokio::select! {
                 biased;
                 _ = interrupts.recv() => self.interrupted(&mut interrupts).await?,
-                () = self.client.store().wait(seq) => {}
-                () = tokio::time::sleep(PUMP_EVERY) => {}
+                () = async {
+                    tokio::time::sleep(breather).await;
+                    self.client.store().wait(seq).await;
+                } => {}
+                () = tokio::time::sleep(PUMP_EVERY.max(breather)) => {}
             }
         }
     }

@@ -4,6 +4,7 @@ mod bench;
 
 mod artifacts;
 mod autoscale;
+mod kills;
 mod listings;
 mod output;
 mod runs;
