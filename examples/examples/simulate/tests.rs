@@ -44,12 +44,13 @@ fn every_made_job_finishes_under_the_default_rules() {
 
 #[test]
 fn a_machine_costs_its_price_for_the_time_that_it_runs() {
-    // The job fills the machine; after it the machine idles for the timeout, and is stopped by the next look.
-    let report = run_csv(&["a,0,3600,4000,16384,0,,"], &["m7i.xlarge:on-demand:1"]);
-    assert_eq!((&report["finished"], &report["runners"]), (&1.into(), &1.into()));
+    // Each job fills a machine, which then idles for the timeout and is stopped by the next look; a day lies between them.
+    let rows = ["a,0,3600,4000,16384,0,,", "b,90000,3600,4000,16384,0,,"];
+    let report = run_csv(&rows, &["m7i.xlarge:on-demand:1"]);
+    assert_eq!((&report["finished"], &report["runners"]), (&2.into(), &2.into()));
     let (secs, micros) = (report["machine_s"].as_u64(), report["cost_micro_usd"].as_u64());
     let (secs, micros) = (secs.expect("a whole number"), micros.expect("a whole number"));
-    assert!((3_900..4_000).contains(&secs), "one hour of work, five minutes without, and some seconds: {secs}");
+    assert!((7_800..8_000).contains(&secs), "two hours of work, ten minutes without, and some seconds: {secs}");
     let price = 201_600;
     assert!((price * secs / 3_600..=price * (secs + 1) / 3_600 + 1).contains(&micros), "{micros} for {secs} s");
 }
