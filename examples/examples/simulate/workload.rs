@@ -107,7 +107,7 @@ pub(crate) fn generate(seed: u64, count: usize) -> Vec<Job> {
             now_s += draw.below(if is_night { 1_800 } else { 120 });
             left_of_chain = if draw.chance(100) { 2 } else { 0 };
         }
-        let longest_s = 60 << draw.below(8);
+        let longest_s = 60 << draw.below(6);
         let gpu = draw.chance(50).then(|| GpuNeed { names: Vec::new(), count: 1, memory: None });
         let cpu_milli = 500 << draw.below(4);
         jobs.push(Job {
