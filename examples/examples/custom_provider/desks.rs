@@ -2,7 +2,7 @@
 //! would ask whoever owns the machines.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use async_trait::async_trait;
 use dstack_core::cloud::{
@@ -41,12 +41,6 @@ fn check(scope: &Scope) -> Result<(), CloudError> {
     (*scope == office()).then_some(()).ok_or_else(|| CloudError::Invalid(format!("{scope} has no desks")))
 }
 
-impl Desks {
-    fn loans(&self) -> MutexGuard<'_, BTreeMap<Token, Option<Loan>>> {
-        self.loans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[async_trait]
 impl CloudProvider for Desks {
     async fn scope(&self, region: &str) -> Result<Scope, CloudError> {
@@ -75,7 +69,7 @@ impl CloudProvider for Desks {
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
         check(&request.scope).map_err(|error| LaunchError::Invalid(error.to_string()))?;
-        let mut loans = self.loans();
+        let mut loans = self.loans.lock().expect("no call panics while it holds them");
         let loan = match loans.get(&request.token()) {
             Some(Some(loan)) if loan.request != *request => return Err(LaunchError::Mismatch(loan.desk.into())),
             Some(Some(loan)) if !loan.is_over => (loan.machine.clone(), loan.desk),
@@ -96,15 +90,16 @@ impl CloudProvider for Desks {
 
     async fn look(&self, scope: &Scope, log: LogId, known: &[Known]) -> Result<Look, CloudError> {
         check(scope)?;
-        let mut loans = self.loans();
+        let mut loans = self.loans.lock().expect("no call panics while it holds them");
         let mut look = Look::default();
-        for known in
-            known.iter().filter(|known| !matches!(loans.get(&known.token), Some(Some(_)))).cloned().collect::<Vec<_>>()
-        {
+        for known in known {
             if known.is_final {
-                loans.insert(known.token.clone(), None); // A launch that is still on its way comes too late.
+                // A launch that is still on its way comes too late.
+                loans.entry(known.token.clone()).or_insert(None);
             }
-            look.absent.push(Absence(known.token));
+            if !matches!(loans.get(&known.token), Some(Some(_))) {
+                look.absent.push(Absence(known.token.clone()));
+            }
         }
         let ours = loans.iter().filter_map(|(token, loan)| Some((token, loan.as_ref()?)));
         look.machines.extend(ours.filter(|(_, loan)| loan.request.log == log).map(|(token, loan)| Seen {
@@ -118,7 +113,7 @@ impl CloudProvider for Desks {
     }
 
     async fn terminate(&self, scope: &Scope, machines: &[MachineId]) -> Vec<Result<(), CloudError>> {
-        let mut loans = self.loans();
+        let mut loans = self.loans.lock().expect("no call panics while it holds them");
         let mut end = |machine: &MachineId| {
             check(scope)?;
             let loan =

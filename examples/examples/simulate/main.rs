@@ -6,6 +6,8 @@
 mod allow;
 mod report;
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod workload;
 
 use std::error::Error;
@@ -81,7 +83,7 @@ impl Args {
         let mut progress = Progress::new(jobs.len());
         let truth = simulate(&setup, &jobs, |submitted, now| progress.show(submitted, now));
         progress.clear();
-        Ok(Report::new(&setup, &truth?, begin.elapsed()))
+        Ok(Report::new(&setup, &jobs, &truth?, begin.elapsed()))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::allow::Allow;
 use crate::simulation::{Setup, Truth};
+use crate::workload::Job;
 
 /// Columns of the chart; with its scale it is at most 80 wide.
 const CHART_COLUMNS: usize = 70;
@@ -33,7 +34,7 @@ pub(crate) struct Report {
     cost_micro_usd: u64,
     /// Time that machines ran, all together.
     machine_s: u64,
-    /// From a job's submission to its first start, of those that started; dependencies count as waiting.
+    /// From when nothing but a runner was missing until the first start, of the jobs that started.
     wait_median_s: u64,
     wait_p95_s: u64,
     runners: usize,
@@ -53,15 +54,8 @@ struct Wall {
 }
 
 impl Report {
-    pub(crate) fn new(setup: &Setup, truth: &Truth, elapsed: Duration) -> Self {
-        let mut first_starts: BTreeMap<usize, Boot> = BTreeMap::new();
-        for (place, ran) in &truth.ran {
-            let first = first_starts.entry(*place).or_insert(ran.began);
-            *first = ran.began.min(*first);
-        }
-        let mut waits: Vec<Span> =
-            first_starts.iter().map(|(place, began)| began.since(truth.submitted[*place]).into()).collect();
-        waits.sort_unstable();
+    pub(crate) fn new(setup: &Setup, jobs: &[Job], truth: &Truth, elapsed: Duration) -> Self {
+        let waits = waits(jobs, truth);
         let mut runners_by_type: BTreeMap<String, u64> = BTreeMap::new();
         for machine in &truth.machines {
             *runners_by_type.entry(format!("{} {}", machine.instance_type, machine.purchase)).or_default() += 1;
@@ -74,7 +68,7 @@ impl Report {
             allow: setup.allow.iter().map(Allow::to_string).collect(),
             jobs: truth.submitted.len(),
             finished: truth.finished,
-            never_started: truth.submitted.len() - first_starts.len(),
+            never_started: truth.submitted.len() - waits.len(),
             virtual_s: truth.end.0.as_secs(),
             cost_micro_usd: cost(&truth.machines, truth.end).0,
             machine_s: truth.machines.iter().map(|machine| ran_for(machine, truth.end)).sum::<Duration>().as_secs(),
@@ -112,6 +106,22 @@ impl fmt::Display for Report {
         writeln!(formatter, "events    {}, {} a second here", self.events, self.wall.events_per_second)?;
         chart(formatter, &self.machines_over_time, span(self.virtual_s))
     }
+}
+
+/// How long each job that started had to wait for a runner, ascending.
+fn waits(jobs: &[Job], truth: &Truth) -> Vec<Span> {
+    let mut runs: BTreeMap<usize, (Boot, Option<Boot>)> = BTreeMap::new();
+    for (place, ran) in &truth.ran {
+        let run = runs.entry(*place).or_insert((ran.began, ran.until));
+        *run = (run.0.min(ran.began), run.1.max(ran.until));
+    }
+    let wait = |(place, (began, _)): (&usize, &(Boot, Option<Boot>))| {
+        let dependencies = jobs[*place].depends_on.iter().filter_map(|before| runs.get(before)?.1);
+        began.since(dependencies.fold(truth.submitted[*place], Boot::max)).into()
+    };
+    let mut waits: Vec<Span> = runs.iter().map(wait).collect();
+    waits.sort_unstable();
+    waits
 }
 
 /// Dollars to the millionth.

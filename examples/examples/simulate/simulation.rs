@@ -59,7 +59,8 @@ pub(crate) fn simulate(
     let host = FakeHost::on(cloud.clone(), Arc::clone(&clock) as Arc<dyn Clock>, setup.seed)
         .with_simulation(|_, job| Simulated::new(duration_of(&job.program), Exit::exited(0), Vec::new()));
     let world = World::with_host(clock, cloud, host);
-    world.run(drive(setup, jobs, &world, progress))?
+    let done = world.run(drive(setup, jobs, &world, progress));
+    done.map_err(|stuck| format!("{stuck}: a simulation lasts a year at most"))?
 }
 
 async fn drive(

@@ -91,7 +91,7 @@ fn needs(cpu_milli: u64, memory_mib: u64, gpu: Option<GpuNeed>) -> Needs {
     }
 }
 
-/// A working week of small jobs with busy days and quiet nights; some come in threes, each after the one before it.
+/// Days full of small jobs with quiet nights between them; some come in threes, each after the one before it.
 pub(crate) fn generate(seed: u64, count: usize) -> Vec<Job> {
     const DAY_S: u64 = 86_400;
     let mut draw = Draw::new(seed);
@@ -104,10 +104,10 @@ pub(crate) fn generate(seed: u64, count: usize) -> Vec<Job> {
             left_of_chain -= 1;
         } else {
             let is_night = !(8 * 3_600..19 * 3_600).contains(&(now_s % DAY_S));
-            now_s += draw.below(if is_night { 3_600 } else { 300 });
+            now_s += draw.below(if is_night { 1_800 } else { 120 });
             left_of_chain = if draw.chance(100) { 2 } else { 0 };
         }
-        let longest_s = 60 << draw.below(8);
+        let longest_s = 60 << draw.below(6);
         let gpu = draw.chance(50).then(|| GpuNeed { names: Vec::new(), count: 1, memory: None });
         let cpu_milli = 500 << draw.below(4);
         jobs.push(Job {
