@@ -1,6 +1,7 @@
 //! When each scope is looked at, and what its looks have shown.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::ports::Options;
 use crate::clock::Boot;
@@ -14,6 +15,7 @@ struct Watch {
     sightings: Sightings,
     /// When the newest complete look began, in log time.
     last: Option<At>,
+    looked: Option<Boot>,
     not_before: Boot,
     failures: u32,
     /// Machines with our tag that the log does not know were seen: it is an old copy.
@@ -41,10 +43,13 @@ impl Looks {
         self.0.get(scope).is_none_or(|watch| !watch.has_strangers)
     }
 
-    /// Looks again as soon as possible: something has just changed there.
-    pub(super) fn hurry(&mut self, scope: &Scope, now: Boot) {
+    /// Looks again as soon as possible, but no sooner than `spacing` after the last look: something has changed there.
+    pub(super) fn hurry(&mut self, scope: &Scope, now: Boot, spacing: Duration) {
         let watch = self.0.entry(scope.clone()).or_default();
-        watch.not_before = watch.not_before.min(now);
+        let soonest = watch.looked.map_or(now, |looked| now.max(looked.plus(spacing)));
+        if watch.failures == 0 {
+            watch.not_before = watch.not_before.min(soonest);
+        }
     }
 
     /// Takes in a complete look; returns what was known of the machines that it missed.
@@ -58,6 +63,7 @@ impl Looks {
     ) -> BTreeMap<Token, Sighting> {
         let watch = self.0.entry(scope.clone()).or_default();
         watch.last = Some(began);
+        watch.looked = Some(now);
         watch.failures = 0;
         watch.not_before =
             now.plus(if is_moving(state, scope) { options.busy_look_period } else { options.look_period });

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::control::{Controller, ControllerError};
 use super::effect::{Done, EffectKey, Outcome};
@@ -10,7 +11,9 @@ use crate::clock::Boot;
 use crate::cloud::LaunchError;
 use crate::model::event::ClockStepped;
 use crate::model::plan::ScopeTick;
-use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, Tick, outstanding, reconcile, schedule};
+use crate::model::{
+    ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding, reconcile, schedule,
+};
 use crate::store::AppendError;
 
 /// The log's head may be this far ahead of the store's clock before the clock is corrected.
@@ -202,7 +205,16 @@ impl Controller {
         self.in_flight.remove(&done.key);
         let now = self.now_boot;
         match (done.key, done.outcome) {
-            (_, Outcome::Saw(seen)) => self.observations.extend(seen),
+            (_, Outcome::Saw(seen)) => {
+                // What is lost may have gone with its runner.
+                let lost = |seen: &Observation| {
+                    let Observation::Lost { attempt, .. } = seen else { return None };
+                    self.client.state().workflow(attempt.workflow)?.runner()
+                };
+                let runners: BTreeSet<_> = seen.iter().filter_map(lost).collect();
+                runners.into_iter().for_each(|runner| self.hurry_look(runner));
+                self.observations.extend(seen);
+            }
             (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, is_ready }) => {
                 let key = (runner, claim);
                 if let Err(LaunchError::Throttled(why) | LaunchError::Credentials(why)) = &answer {
@@ -219,9 +231,7 @@ impl Controller {
             }
             (EffectKey::Owed(key @ ActionKey::Terminate(runner)), Outcome::Terminating) => {
                 self.owed.repeat_after(key, now, self.options.busy_look_period * 2);
-                if let Some(runner) = self.client.state().runners().get(&runner) {
-                    self.looks.hurry(&runner.request.scope, now);
-                }
+                self.hurry_look(runner);
             }
             (EffectKey::Owed(ActionKey::Start(attempt)), Outcome::Begun) => {
                 self.begun.insert(attempt);
@@ -247,9 +257,21 @@ impl Controller {
             (EffectKey::Owed(key), Outcome::Failed(why) | Outcome::Refused(why)) => {
                 let failures = self.owed.failed(key, now, &self.options);
                 tracing::warn!(?key, failures, %why, "a call failed; it is made again");
+                // A runner that does not answer may be gone.
+                if let ActionKey::Greet(runner) | ActionKey::Follow(runner) = key {
+                    self.hurry_look(runner);
+                }
             }
             (_, Outcome::Released) => {}
             (key, outcome) => tracing::error!(?key, ?outcome, "an effect returned what it cannot return"),
+        }
+    }
+
+    /// Looks at the runner's scope soon: at once where looks are exact, else as often as where machines start and stop.
+    fn hurry_look(&mut self, runner: RunnerId) {
+        if let Some(runner) = self.client.state().runners().get(&runner) {
+            let spacing = runner.request.timing.looks_apart.to_std().min(self.options.busy_look_period);
+            self.looks.hurry(&runner.request.scope, self.now_boot, spacing);
         }
     }
 
@@ -264,7 +286,7 @@ impl Controller {
                 let scopes: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.request.scope).collect();
                 for scope in scopes {
                     if self.looks.last(scope).is_none_or(|last| last < at) {
-                        self.looks.hurry(scope, self.now_boot);
+                        self.looks.hurry(scope, self.now_boot, Duration::ZERO);
                     }
                 }
             }

@@ -15,6 +15,9 @@ const MAX_STRIKES: u32 = 5;
 const STRIKE_PAUSE: Span = Span::from_mins(3);
 /// The longest pause after too many strikes.
 const MAX_STRIKE_PAUSE: Span = Span::from_mins(60);
+/// The same two where a runner costs nothing: on this machine.
+const POOLED_STRIKE_PAUSE: Span = Span::from_secs(1);
+const MAX_POOLED_STRIKE_PAUSE: Span = Span::from_secs(60);
 
 impl State {
     pub(super) fn runner_wanted(&mut self, event: &RunnerWanted) -> Result<(), String> {
@@ -199,8 +202,13 @@ impl State {
         if is_strike && let Some(rule) = self.rules.get_mut(&rule_key) {
             rule.strikes = rule.strikes.saturating_add(1);
             if rule.strikes >= MAX_STRIKES {
-                let pause = (MAX_STRIKES..rule.strikes.min(2 * MAX_STRIKES))
-                    .fold(STRIKE_PAUSE, |pause, _| pause.doubled_up_to(MAX_STRIKE_PAUSE));
+                let (first, longest) = if rule.offering.pooled {
+                    (POOLED_STRIKE_PAUSE, MAX_POOLED_STRIKE_PAUSE)
+                } else {
+                    (STRIKE_PAUSE, MAX_STRIKE_PAUSE)
+                };
+                let doublings = MAX_STRIKES..rule.strikes.min(2 * MAX_STRIKES);
+                let pause = doublings.fold(first, |pause, _| pause.doubled_up_to(longest));
                 rule.paused_until = Some(at.plus(pause));
             }
         }
