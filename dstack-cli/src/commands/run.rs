@@ -22,7 +22,9 @@ use crate::print;
 use crate::run_name;
 use crate::view::needs_words;
 
-/// After each look at the run, so many times as long as the look took nothing is looked at: showing a run of many thousand
+/// A run with more workflows than this takes long enough to look at that it matters how often that is done.
+const LARGE_RUN: usize = 200;
+/// After each look at a large run, so many times as long as the look took nothing is looked at: showing a run of many thousand
 /// workflows leaves the processor to them.
 const BREATHER: u32 = 9;
 /// How often output is looked for.
@@ -219,7 +221,8 @@ impl<'a> Attached<'a> {
             self.draw();
             self.look_for_controller()?;
             let seq = self.client.state().seq();
-            let breather = began.elapsed() * BREATHER;
+            let is_large = self.run.workflows.len() > LARGE_RUN;
+            let breather = if is_large { began.elapsed() * BREATHER } else { Duration::ZERO };
             tokio::select! {
                 biased;
                 _ = interrupts.recv() => self.interrupted(&mut interrupts).await?,

@@ -15,6 +15,7 @@ struct Watch {
     sightings: Sightings,
     /// When the newest complete look began, in log time.
     last: Option<At>,
+    is_attended: bool,
     looked: Option<Boot>,
     not_before: Boot,
     failures: u32,
@@ -27,10 +28,22 @@ struct Watch {
 pub(super) struct Looks(BTreeMap<Scope, Watch>);
 
 impl Looks {
+    /// Begins to watch a scope in which something of ours may live, or leaves off. Where runners are only wanted, their
+    /// launches are answered sooner than a look would be.
+    pub(super) fn attend(&mut self, state: &State, scope: &Scope, now: Boot, options: &Options) {
+        let here = || state.live_runners().filter(|(_, runner)| runner.request.scope == *scope);
+        let watch = self.0.entry(scope.clone()).or_default();
+        let is_lived_in = here().next().is_some();
+        if is_lived_in && !watch.is_attended {
+            let is_only_wanted = here().all(|(_, runner)| runner.phase == RunnerPhase::Wanted);
+            watch.not_before = now.plus(if is_only_wanted { options.busy_look_period } else { Duration::ZERO });
+        }
+        watch.is_attended = is_lived_in;
+    }
+
     /// When this scope is to be looked at, if at all: where nothing of ours may live, nobody is asked.
-    pub(super) fn due(&self, state: &State, scope: &Scope) -> Option<Boot> {
-        let is_lived_in = state.live_runners().any(|(_, runner)| runner.request.scope == *scope);
-        is_lived_in.then(|| self.0.get(scope).map_or_else(Boot::default, |watch| watch.not_before))
+    pub(super) fn due(&self, scope: &Scope) -> Option<Boot> {
+        self.0.get(scope).filter(|watch| watch.is_attended).map(|watch| watch.not_before)
     }
 
     /// When the newest complete look of this scope began.

@@ -197,7 +197,8 @@ impl Controller {
         let Some(log) = state.log() else { return };
         let mut due_now = Vec::new();
         for scope in state.scopes() {
-            let Some(due) = self.looks.due(state, &scope) else { continue };
+            self.looks.attend(state, &scope, self.now_boot, &self.options);
+            let Some(due) = self.looks.due(&scope) else { continue };
             if self.in_flight.contains_key(&EffectKey::Look(scope.clone())) {
                 continue;
             }

@@ -26,6 +26,8 @@ const POLL_EVERY: Duration = Duration::from_millis(15);
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// Local runners that are started at the same time.
 const LOCAL_LAUNCHES_AT_ONCE: u32 = 16;
+/// The first wait before a call that failed is made again: what is on this machine answers soon.
+const FIRST_BACKOFF: Duration = Duration::from_millis(10);
 /// What only its owner may read, write and enter.
 const PRIVATE: u32 = 0o700;
 
@@ -159,7 +161,7 @@ impl Home {
 
     /// How a controller that holds this home's lock works: as the only one, it takes over at once what another left.
     pub fn options(&self) -> Options {
-        Options { patience: Duration::ZERO, ..Options::default() }
+        Options { patience: Duration::ZERO, backoff: FIRST_BACKOFF, ..Options::default() }
     }
 
     /// Takes the lock that a live controller holds; nothing when one is live.

@@ -12,8 +12,13 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
     match observation {
         Observation::LaunchAnswered { runner, claim, answer, is_ready } => {
             let mut events = launches::answered(state, *runner, *claim, answer);
-            let is_launched = matches!(events[..], [Event::RunnerLaunched(_)]);
-            if *is_ready && is_launched {
+            let has_machine = match events[..] {
+                // A look may have seen the machine before its launch was answered.
+                [] => answer.is_ok() && !answered(state, *runner).is_empty(),
+                [Event::RunnerLaunched(_)] => true,
+                [..] => false,
+            };
+            if *is_ready && has_machine {
                 events.push(RunnerReady { runner: *runner, address: None }.into());
             }
             events
