@@ -58,8 +58,7 @@ fn the_end_of_a_machine_with_a_copied_tag_says_nothing_about_ours() {
 fn a_machine_is_known_by_its_id_where_its_tag_is_missing() {
     let mut given = Given::with_max(1);
     given.ready(1).has([stopping(1, StopReason::Idle)]);
-    let reason = StopReason::Lost("it ended without us".to_owned());
-    let proof = stopped(1, reason, Certificate::Terminated).into();
+    let proof = stopped(1, StopReason::Idle, Certificate::Terminated).into();
     assert_eq!(given.sees_machine("m1", None, MachineState::Terminated), vec![proof]);
     given.has([stopped(1, StopReason::Lost("other".to_owned()), Certificate::Terminated)]);
     assert_eq!(given.state().runners()[&runner(1)].stop, Some(StopReason::Idle), "the first reason stays");
@@ -151,7 +150,7 @@ fn absence_proves_nothing_before_ten_minutes_after_the_last_claim() {
     assert_eq!(given.misses(1, Sighting::default()), Vec::new(), "too early");
     given.secs(1);
     assert_eq!(given.misses_in(samples::scope("acme", "south"), 1, Sighting::default()), Vec::new(), "elsewhere");
-    let proof = stopped(1, lost(), Certificate::NotFound).into();
+    let proof = stopped(1, StopReason::LaunchTimeout, Certificate::NotFound).into();
     assert_eq!(given.misses(1, Sighting::default()), vec![proof]);
 }
 
@@ -209,4 +208,18 @@ fn capacity_pauses_double_from_three_minutes_to_an_hour() {
     given.secs(3_601);
     given.wanted(9);
     assert_eq!(given.answered(9, 1, Err(capacity())).first(), Some(&unavailable(180)), "long ago is forgotten");
+}
+
+#[test]
+fn a_launch_whose_machine_a_look_saw_first_is_ready_when_it_has_answered_too() {
+    let mut given = Given::with_max(1);
+    given.launched(1);
+    let answer = |is_ready| Observation::LaunchAnswered {
+        runner: runner(1),
+        claim: ClaimNumber(1),
+        answer: Ok(machine(1)),
+        is_ready,
+    };
+    assert_eq!(given.sees(&answer(true)), vec![RunnerReady { runner: runner(1), address: None }.into()]);
+    assert_eq!(given.sees(&answer(false)), Vec::new());
 }

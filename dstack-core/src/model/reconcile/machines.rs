@@ -26,7 +26,8 @@ pub(super) fn looked(
         let Some((id, runner)) = runners.get(&absence.0) else { continue };
         let sighting = sightings.get(&absence.0).copied().unwrap_or_default();
         if let Some(certificate) = absence_proves(runner, began, sighting) {
-            let reason = StopReason::Lost("the cloud no longer has it".to_owned());
+            let vanished = || StopReason::Lost("the cloud no longer has it".to_owned());
+            let reason = runner.stop.clone().unwrap_or_else(vanished);
             events.push(RunnerStopped { runner: *id, reason, certificate }.into());
         }
     }
@@ -70,12 +71,12 @@ fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
         MachineState::Halted | MachineState::ShuttingDown => {
             let is_ending = matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
             if !is_ending {
-                events.push(RunnerStopping { runner: id, reason: ended_without_us(runner, seen) }.into());
+                events.push(RunnerStopping { runner: id, reason: reason_of_end(runner, seen) }.into());
             }
         }
         MachineState::Terminated => {
             if runner.may_live() {
-                let reason = ended_without_us(runner, seen);
+                let reason = reason_of_end(runner, seen);
                 events.push(RunnerStopped { runner: id, reason, certificate: Certificate::Terminated }.into());
             }
         }
@@ -83,7 +84,11 @@ fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
     events
 }
 
-fn ended_without_us(runner: &Runner, seen: &Seen) -> StopReason {
+/// Why the runner is over: what it was stopped for, else whatever befell it.
+fn reason_of_end(runner: &Runner, seen: &Seen) -> StopReason {
+    if let Some(reason) = &runner.stop {
+        return reason.clone();
+    }
     if runner.noticed {
         return StopReason::Interrupted;
     }
