@@ -21,7 +21,7 @@ use crate::store::sqlite::{SqliteStore, Waking};
 use crate::store::{MemoryStore, StoreError};
 
 /// How often a command that waits looks for new records.
-const POLL_EVERY: Duration = Duration::from_millis(15);
+const POLL_EVERY: Duration = Duration::from_millis(5);
 /// Largest controller log; one older one of the same size may stand beside it.
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 /// Local runners that are started at the same time.
