@@ -17,6 +17,7 @@ pub struct SystemClock;
 
 #[async_trait]
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
     fn wall_micros(&self) -> i64 {
         let micros = |length: Duration| i64::try_from(length.as_micros()).unwrap_or(i64::MAX);
         match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
@@ -30,6 +31,7 @@ impl Clock for SystemClock {
         Boot(Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0)))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
     async fn sleep_until(&self, moment: Boot) {
         loop {
             let left = moment.since(self.boot());

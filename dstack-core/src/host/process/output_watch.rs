@@ -51,6 +51,7 @@ impl OutputWatch {
     }
 
     /// Returns when an attempt that still runs has printed something.
+    #[expect(clippy::disallowed_methods, reason = "the supervisor is a process of its own and paces its own news")]
     pub(crate) async fn printed(&self) -> io::Result<()> {
         loop {
             let mut guard = self.events.readable().await?;

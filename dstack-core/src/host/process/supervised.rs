@@ -119,6 +119,10 @@ impl Following {
     }
 
     /// Returns when the leader has ended, and, if the group was asked to end, when all of it has or its grace is over.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the supervisor is a process of its own and keeps the timeouts of its attempts"
+    )]
     async fn follow(mut self, leader: &AsyncFd<OwnedFd>) -> Ended {
         let mut awaited: Option<AsyncFd<OwnedFd>> = None;
         loop {
@@ -190,6 +194,10 @@ async fn end_of(process: &AsyncFd<OwnedFd>) {
     let _ = process.readable().await;
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the supervisor is a process of its own and keeps the timeouts of its attempts"
+)]
 fn in_future(length: Duration) -> Instant {
     Instant::now() + length.min(FAR_AWAY)
 }

@@ -62,6 +62,7 @@ fn stand_for(runner_folder: &Path) -> io::Result<()> {
     served
 }
 
+#[expect(clippy::disallowed_methods, reason = "the supervisor is a process of its own")]
 async fn serve(folder: RunnerFolder) -> io::Result<()> {
     let listener = listen(&folder)?;
     let supervisor = Rc::new(Supervisor {

@@ -86,6 +86,7 @@ impl Pause {
     }
 
     /// Sleeps a little longer than the last time; says no once `most` has been slept in all.
+    #[expect(clippy::disallowed_methods, reason = "the log's thread waits for its turn: it has no runtime")]
     pub(super) fn sleep(&mut self, most: Duration) -> bool {
         if self.slept >= most {
             return false;
