@@ -70,7 +70,7 @@ impl World {
         self.add(RunSubmitted { run: id, name, workflows, folder: None, secrets: Vec::new() });
         for index in 0..workflows {
             let spec = samples::workflow("w", shape(u64::from(index) % shapes));
-            self.add(WorkflowSubmitted { id: WorkflowId { run: id, index }, spec: Box::new(spec) });
+            self.add(WorkflowSubmitted { id: WorkflowId { run: id, index }, spec: std::sync::Arc::new(spec) });
         }
     }
 
@@ -88,7 +88,7 @@ impl World {
                 image: offering.image,
                 timing: offering.timing,
             };
-            self.add(RunnerWanted { runner, request: Box::new(request) });
+            self.add(RunnerWanted { runner, request: std::sync::Arc::new(request) });
             self.add(ClaimMade { runner, claim: ClaimNumber(1), controller: ControllerId::from_bytes([1; 16]) });
             let address = Some(dstack_core::model::Address("here".to_owned()));
             self.add(RunnerLaunched { runner, machine: MachineId(format!("m{number}")), address });
@@ -107,7 +107,7 @@ impl World {
             let workflow = WorkflowId { run, index };
             // Some room is left, and too little for anybody: the dear way to be full.
             let needs = Needs { cpu: Some(MilliCpu(15_500 + u64::from(index) % 10)), ..shape(0) };
-            self.add(WorkflowSubmitted { id: workflow, spec: Box::new(samples::workflow("w", needs)) });
+            self.add(WorkflowSubmitted { id: workflow, spec: std::sync::Arc::new(samples::workflow("w", needs)) });
             self.add(AttemptAssigned { attempt: AttemptId { workflow, number: 1 }, runner });
         }
     }

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Exit, Loss};
@@ -195,7 +197,7 @@ events! {
         /// Which.
         id: WorkflowId,
         /// What it is.
-        spec: Box<WorkflowSpec>,
+        spec: Arc<WorkflowSpec>,
     }
     /// A user wants a workflow to end.
     StopRequested {
@@ -217,7 +219,7 @@ events! {
         /// The runner.
         runner: RunnerId,
         /// What will be sent, whoever sends it and however often.
-        request: Box<LaunchRequest>,
+        request: Arc<LaunchRequest>,
     }
     /// A controller process takes the right to send one launch.
     ClaimMade {

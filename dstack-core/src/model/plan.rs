@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::Arc;
 
 use super::event::{AttemptAssigned, ClaimMade, RunnerStopping, RunnerWanted, WorkflowSkipped};
 use super::{
@@ -195,7 +196,7 @@ impl Plan {
                         timing: offering.timing,
                     };
                     let runner = RunnerId::from_entropy(mint.entropy());
-                    events.push(RunnerWanted { runner, request: Box::new(request) }.into());
+                    events.push(RunnerWanted { runner, request: Arc::new(request) }.into());
                     events.push(ClaimMade { runner, claim: ClaimNumber(1), controller }.into());
                 }
             }

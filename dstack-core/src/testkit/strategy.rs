@@ -138,9 +138,9 @@ fn attempt_id() -> impl Strategy<Value = AttemptId> {
     (workflow_id(), 1..4u32).prop_map(|(workflow, number)| AttemptId { workflow, number })
 }
 
-fn request() -> impl Strategy<Value = Box<LaunchRequest>> {
+fn request() -> impl Strategy<Value = std::sync::Arc<LaunchRequest>> {
     (offering(), 0..9u64).prop_map(|(offering, launch)| {
-        Box::new(LaunchRequest {
+        std::sync::Arc::new(LaunchRequest {
             log: LogId::from_entropy([7; 16]),
             launch: LaunchId::from_bits(launch),
             rule: offering.rule_key(),
@@ -206,7 +206,8 @@ fn rule_event() -> impl Strategy<Value = Event> {
 }
 
 fn workflow_event() -> impl Strategy<Value = Event> {
-    let submitted = |(id, spec): (WorkflowId, WorkflowSpec)| WorkflowSubmitted { id, spec: Box::new(spec) }.into();
+    let submitted =
+        |(id, spec): (WorkflowId, WorkflowSpec)| WorkflowSubmitted { id, spec: std::sync::Arc::new(spec) }.into();
     let spec = || (run_id(), 0..4u32).prop_flat_map(|(run, index)| (Just(WorkflowId { run, index }), workflow(index)));
     prop_oneof![
         2 => (run_id(), 0..4u32).prop_map(|(run, workflows)| {

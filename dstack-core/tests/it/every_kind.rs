@@ -81,7 +81,7 @@ pub(crate) fn every_kind() -> Given {
     let (folder, secrets) = (Some(BlobId([5; 32])), vec!["TOKEN".to_owned()]);
     given.has([RunSubmitted { run, name, workflows: 5, folder, secrets }]);
     for (index, spec) in (0..).zip(workflows) {
-        given.has([WorkflowSubmitted { id: workflow(index), spec: Box::new(spec) }]);
+        given.has([WorkflowSubmitted { id: workflow(index), spec: std::sync::Arc::new(spec) }]);
     }
     given.launched(1).has([RunnerReady { runner: runner(1), address: Some(Address("there".to_owned())) }]);
     let causes = [ExitCause::Signal(9), ExitCause::Timeout, ExitCause::OutOfMemory, ExitCause::NotStarted];
@@ -107,7 +107,8 @@ pub(crate) fn every_kind() -> Given {
     let second = |index| WorkflowId { run, index };
     let on = |index| AttemptAssigned { attempt: AttemptId { workflow: second(index), number: 1 }, runner: runner(1) };
     for index in 0..4 {
-        given.has([WorkflowSubmitted { id: second(index), spec: Box::new(spec(&format!("s{index}"), &[])) }]);
+        given
+            .has([WorkflowSubmitted { id: second(index), spec: std::sync::Arc::new(spec(&format!("s{index}"), &[])) }]);
     }
     given.has([on(0), on(1), on(2)]).secs(2);
     given

@@ -69,7 +69,7 @@ impl Given {
         let workflows = u32::try_from(specs.len()).expect("they are few");
         self.has([RunSubmitted { run, name, workflows, folder: None, secrets: Vec::new() }]);
         for (index, spec) in (0..).zip(specs) {
-            self.has([WorkflowSubmitted { id: workflow(index), spec: Box::new(spec) }]);
+            self.has([WorkflowSubmitted { id: workflow(index), spec: std::sync::Arc::new(spec) }]);
         }
         self
     }
@@ -85,7 +85,7 @@ impl Given {
             image: offering.image,
             timing: offering.timing,
         };
-        let wanted = RunnerWanted { runner: runner(number), request: Box::new(request) };
+        let wanted = RunnerWanted { runner: runner(number), request: std::sync::Arc::new(request) };
         self.has::<Event>([wanted.into(), claim(number, 1).into()])
     }
 

@@ -28,7 +28,7 @@ impl State {
         let rule = self.rules.get(&request.rule).ok_or_else(|| format!("there is no rule {}", request.rule))?;
         let runner = Runner {
             token: request.token(),
-            request: Arc::new((**request).clone()),
+            request: Arc::clone(request),
             offering: rule.offering.clone(),
             price: rule.price(),
             wanted: self.at,

@@ -48,7 +48,7 @@ impl State {
             unmet += u32::from(earlier.phase != Phase::Over(Outcome::Succeeded));
         }
         let workflow = Workflow {
-            spec: Arc::new((*event.spec).clone()),
+            spec: Arc::clone(&event.spec),
             phase: Phase::Waiting,
             since: at,
             attempt: 0,

@@ -1,6 +1,7 @@
 //! Workflows submitted: all of them or none.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::model::event::{RunSubmitted, WorkflowSubmitted};
 use crate::model::record::MAX_BATCH_RECORDS;
@@ -26,7 +27,7 @@ pub(super) fn submit(state: &State, submission: Submission) -> Result<Vec<Event>
     events.push(RunSubmitted { run, name, workflows: count, folder, secrets }.into());
     events.extend(
         (0..).zip(workflows).map(|(index, spec)| {
-            Event::from(WorkflowSubmitted { id: WorkflowId { run, index }, spec: Box::new(spec) })
+            Event::from(WorkflowSubmitted { id: WorkflowId { run, index }, spec: Arc::new(spec) })
         }),
     );
     Ok(events)
