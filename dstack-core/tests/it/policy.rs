@@ -317,6 +317,23 @@ fn a_machine_bought_otherwise_than_asked_is_quarantined() {
 }
 
 #[test]
+fn an_answer_that_a_look_was_faster_than_adds_nothing() {
+    let mut given = Given::with_max(1);
+    given.launched(1);
+    let early = dstack_core::cloud::Machine { address: None, ..machine(1) };
+    assert_eq!(given.answered(1, 1, Ok(early)), Vec::new(), "it had no address yet");
+    let moved = dstack_core::cloud::Machine { address: Some(Address("there".to_owned())), ..machine(1) };
+    assert_eq!(given.answered(1, 1, Ok(moved)), Vec::new(), "looks know where it is");
+    assert_eq!(given.answered(1, 1, Ok(machine(2))), Vec::new(), "looks raise the alarm for another machine");
+    let other = dstack_core::cloud::Machine { purchase: Purchase::Spot, ..machine(1) };
+    let why = "a on-demand machine was asked for, a spot one was given".to_owned();
+    let quarantined = stopping(1, StopReason::Quarantined(why));
+    assert_eq!(given.answered(1, 1, Ok(other.clone())), vec![quarantined.clone().into()]);
+    given.has([quarantined]);
+    assert_eq!(given.answered(1, 1, Ok(other)), Vec::new());
+}
+
+#[test]
 fn the_same_observation_twice_adds_nothing_the_second_time() {
     let mut given = Given::with_max(2);
     given.submitted(specs(&[&[]])).wanted(1);
