@@ -304,18 +304,13 @@ impl Controller {
     /// What is left to wait for.
     fn judge(&mut self, plan: &Plan, step: &mut Step) {
         let state = self.client.state();
-        if let Some(at) = plan.next_wake {
-            if at > self.now {
-                step.wake_at(self.boot_of(at));
-            } else {
-                // A timer has run out and waits for a look that begins after it.
-                let scopes: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.request.scope).collect();
-                for scope in scopes {
-                    if self.looks.last(scope).is_none_or(|last| last < at) {
-                        self.looks.hurry(scope, self.now_boot, Duration::ZERO);
-                    }
-                }
+        for (scope, deadline) in &plan.overdue {
+            if self.looks.last(scope).is_none_or(|last| last < *deadline) {
+                self.looks.hurry(scope, self.now_boot, Duration::ZERO);
             }
+        }
+        if let Some(at) = plan.next_wake.filter(|at| *at > self.now) {
+            step.wake_at(self.boot_of(at));
         }
         if let Some(wake) = self.claims.next_wake(state) {
             step.wake_at(wake);
