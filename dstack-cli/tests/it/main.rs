@@ -5,6 +5,7 @@ mod bench;
 mod artifacts;
 mod autoscale;
 mod kills;
+mod leaving;
 mod listings;
 mod output;
 mod runs;

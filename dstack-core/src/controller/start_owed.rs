@@ -95,7 +95,7 @@ impl Controller {
         }
     }
 
-    fn provider_at(&self, place: &Place) -> Option<Provider> {
+    pub(super) fn provider_at(&self, place: &Place) -> Option<Provider> {
         let runner = self.client.state().runners().get(&place.runner)?;
         self.ports.of(&runner.request.scope).cloned()
     }

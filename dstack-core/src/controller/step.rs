@@ -12,7 +12,8 @@ use crate::cloud::LaunchError;
 use crate::model::event::ClockStepped;
 use crate::model::plan::ScopeTick;
 use crate::model::{
-    ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding, reconcile, schedule,
+    ActionKey, AppendId, AttemptId, Event, Observation, Place, Plan, Record, RunnerId, Tick, outstanding, reconcile,
+    schedule,
 };
 use crate::store::AppendError;
 
@@ -87,9 +88,8 @@ impl Controller {
     /// anything else is done.
     async fn append(&mut self, id: AppendId, events: Vec<Event>, step: &mut Step) -> Result<bool, ControllerError> {
         let before = self.client.clock().boot();
-        match self.client.append(id, &events).await {
-            Ok(records) => {
-                step.records.extend(records);
+        match self.send(id, &events, step).await {
+            Ok(()) => {
                 self.note_state(Some(before));
                 Ok(true)
             }
@@ -105,12 +105,20 @@ impl Controller {
         }
     }
 
+    async fn send(&mut self, id: AppendId, events: &[Event], step: &mut Step) -> Result<(), ClientError> {
+        let kept = self.kept_by(events);
+        step.records.extend(self.client.append(id, events).await?);
+        for (attempt, place) in kept {
+            self.release(attempt, place);
+        }
+        Ok(())
+    }
+
     async fn resolve_pending(&mut self, step: &mut Step) -> Result<(), ControllerError> {
         let Some((id, events)) = self.pending.take() else { return Ok(()) };
         // In the log it is recognised by its id. Not in the log it conflicts, unless nothing came between.
-        match self.client.append(id, &events).await {
-            Ok(records) => step.records.extend(records),
-            Err(ClientError::Append(AppendError::Conflict { .. })) => {}
+        match self.send(id, &events, step).await {
+            Ok(()) | Err(ClientError::Append(AppendError::Conflict { .. })) => {}
             Err(error) => {
                 self.pending = Some((id, events));
                 return Err(error.into());
@@ -135,15 +143,26 @@ impl Controller {
         let id = AppendId::from_entropy(self.client.clock().entropy());
         for _ in 0..MAX_CONFLICTS {
             let state = self.client.state();
-            let facts: Vec<_> = self.observations.iter().flat_map(|seen| reconcile(state, seen)).collect();
-            if facts.is_empty() || self.append(id, facts, step).await? {
+            let mut facts = Vec::new();
+            let mut is_told = Vec::with_capacity(self.observations.len());
+            for seen in &self.observations {
+                let before = facts.len();
+                facts.extend(reconcile(state, seen));
+                is_told.push(facts.len() > before);
+            }
+            if facts.is_empty() {
+                break;
+            }
+            if self.append(id, facts, step).await? {
+                // What it had to tell is in the log, once: some facts would be told again for ever.
+                let mut is_told = is_told.into_iter();
+                self.observations.retain(|_| is_told.next() == Some(false));
                 break;
             }
         }
         // An exit and what was kept of it may have been seen together: the second fits only once the first is recorded.
         let state = self.client.state();
         self.observations.retain(|seen| !reconcile(state, seen).is_empty());
-        self.release_kept(step);
         Ok(())
     }
 
@@ -180,32 +199,39 @@ impl Controller {
         Tick { at: self.now, scopes: scopes.collect() }
     }
 
-    /// Attempts that this step recorded as over have their folders emptied, now that their results are in the log.
-    fn release_kept(&mut self, step: &Step) {
-        for record in &step.records {
-            let attempt = match record.event() {
-                Some(Event::ResultsKept(kept)) => kept.attempt,
-                Some(Event::AttemptStopped(stopped)) => stopped.attempt,
-                Some(_) | None => continue,
-            };
-            self.begun.remove(&attempt);
-            let runner =
-                self.followed.iter().find(|(_, attempts)| attempts.contains(&attempt)).map(|(runner, _)| *runner);
-            let Some((id, runner)) = runner.and_then(|id| Some((id, self.client.state().runners().get(&id)?))) else {
-                continue;
-            };
-            let host = self.ports.of(&runner.request.scope).map(|provider| Arc::clone(&provider.host));
-            if let (Some(host), Some(place)) = (host, runner.place(id)) {
-                self.spawn(EffectKey::Release(attempt), super::effect::release(host, place, attempt));
-            }
+    /// Attempts whose results these events say are kept, with where they still are.
+    fn kept_by(&self, events: &[Event]) -> Vec<(AttemptId, Option<Place>)> {
+        let state = self.client.state();
+        let kept = events.iter().filter_map(|event| match event {
+            Event::ResultsKept(kept) => Some(kept.attempt),
+            Event::AttemptStopped(stopped) => Some(stopped.attempt),
+            _ => None,
+        });
+        let place = |attempt: AttemptId| {
+            let id = state.workflow(attempt.workflow)?.runner()?;
+            state.runners().get(&id)?.place(id)
+        };
+        kept.map(|attempt| (attempt, place(attempt))).collect()
+    }
+
+    /// The attempt's results are in the log: its folder is emptied.
+    fn release(&mut self, attempt: AttemptId, place: Option<Place>) {
+        self.begun.remove(&attempt);
+        if let Some(place) = place
+            && let Some(provider) = self.provider_at(&place)
+        {
+            self.spawn(EffectKey::Release(attempt), super::effect::release(provider.host, place, attempt));
         }
     }
 
-    fn take_in(&mut self, done: Done) {
+    pub(super) fn take_in(&mut self, done: Done) {
         self.in_flight.remove(&done.key);
         let now = self.now_boot;
         match (done.key, done.outcome) {
-            (_, Outcome::Saw(seen)) => {
+            (key, Outcome::Saw(seen)) => {
+                if let EffectKey::Owed(key) = key {
+                    self.owed.repeat_after(key, now, Duration::ZERO);
+                }
                 // What is lost may have gone with its runner.
                 let lost = |seen: &Observation| {
                     let Observation::Lost { attempt, .. } = seen else { return None };
@@ -278,18 +304,13 @@ impl Controller {
     /// What is left to wait for.
     fn judge(&mut self, plan: &Plan, step: &mut Step) {
         let state = self.client.state();
-        if let Some(at) = plan.next_wake {
-            if at > self.now {
-                step.wake_at(self.boot_of(at));
-            } else {
-                // A timer has run out and waits for a look that begins after it.
-                let scopes: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.request.scope).collect();
-                for scope in scopes {
-                    if self.looks.last(scope).is_none_or(|last| last < at) {
-                        self.looks.hurry(scope, self.now_boot, Duration::ZERO);
-                    }
-                }
+        for (scope, deadline) in &plan.overdue {
+            if self.looks.last(scope).is_none_or(|last| last < *deadline) {
+                self.looks.hurry(scope, self.now_boot, Duration::ZERO);
             }
+        }
+        if let Some(at) = plan.next_wake.filter(|at| *at > self.now) {
+            step.wake_at(self.boot_of(at));
         }
         if let Some(wake) = self.claims.next_wake(state) {
             step.wake_at(wake);

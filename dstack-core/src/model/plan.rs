@@ -149,8 +149,10 @@ pub struct Plan {
     pub waiting: BTreeMap<Needs, WaitReason>,
     /// Workflows that a runner is being started for.
     pub starting: BTreeMap<WorkflowId, Option<RunnerId>>,
-    /// When a timer runs out next, whatever else happens; in log time.
+    /// When a timer runs out next, whatever else happens; in log time. Those that have run out are not among them.
     pub next_wake: Option<At>,
+    /// Scopes where timers have run out that need a look which begins after that, with the newest such moment.
+    pub overdue: BTreeMap<Scope, At>,
 }
 
 /// Mints what a plan's events need: the core itself has no entropy.

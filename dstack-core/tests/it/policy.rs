@@ -1,5 +1,7 @@
 //! The policy, case by case: given a log, when something comes, then these events.
 
+use std::collections::BTreeMap;
+
 use dstack_core::model::event::*;
 use dstack_core::model::plan::WaitReason;
 use dstack_core::model::state::{Outcome, Phase};
@@ -314,6 +316,37 @@ fn a_machine_bought_otherwise_than_asked_is_quarantined() {
     let why = "a on-demand machine was asked for, a spot one was given".to_owned();
     let expected: Vec<Event> = vec![launched.into(), stopping(1, StopReason::Quarantined(why)).into()];
     assert_eq!(given.answered(1, 1, Ok(other)), expected);
+}
+
+#[test]
+fn a_timer_that_has_run_out_asks_for_a_look_of_its_own_scope() {
+    let mut given = Given::with_max(1);
+    given.launched(1);
+    let deadline = given.0.now().plus(given.state().settings().boot_timeout);
+    assert!(given.plan(None).overdue.is_empty());
+    given.secs(3_600);
+    for looked in [None, Some(3_599)] {
+        let plan = given.plan(looked);
+        assert_eq!((plan.items, plan.overdue), (Vec::new(), BTreeMap::from([(small().scope, deadline)])));
+    }
+    assert!(given.plan(Some(1)).overdue.is_empty(), "a look has begun since: it fires");
+}
+
+#[test]
+fn an_answer_that_a_look_was_faster_than_adds_nothing() {
+    let mut given = Given::with_max(1);
+    given.launched(1);
+    let early = dstack_core::cloud::Machine { address: None, ..machine(1) };
+    assert_eq!(given.answered(1, 1, Ok(early)), Vec::new(), "it had no address yet");
+    let moved = dstack_core::cloud::Machine { address: Some(Address("there".to_owned())), ..machine(1) };
+    assert_eq!(given.answered(1, 1, Ok(moved)), Vec::new(), "looks know where it is");
+    assert_eq!(given.answered(1, 1, Ok(machine(2))), Vec::new(), "looks raise the alarm for another machine");
+    let other = dstack_core::cloud::Machine { purchase: Purchase::Spot, ..machine(1) };
+    let why = "a on-demand machine was asked for, a spot one was given".to_owned();
+    let quarantined = stopping(1, StopReason::Quarantined(why));
+    assert_eq!(given.answered(1, 1, Ok(other.clone())), vec![quarantined.clone().into()]);
+    given.has([quarantined]);
+    assert_eq!(given.answered(1, 1, Ok(other)), Vec::new());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Controllers in virtual time: whole lives, and lives full of faults.
 
 mod lives;
+mod seen;
 mod swarm;

@@ -4,7 +4,7 @@ use crate::cloud::{LaunchError, Machine};
 use crate::model::event::{
     LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
 };
-use crate::model::state::Runner;
+use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{Certificate, ClaimNumber, Event, RunnerId, Span, State, StopReason};
 
 /// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
@@ -57,13 +57,21 @@ pub(super) fn answered(
 }
 
 fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
-    if runner.machine.as_ref() == Some(&machine.id) && runner.address == machine.address {
-        return Vec::new();
+    let mut events = Vec::new();
+    // A look may have been faster, and may know the address that an answer cannot have yet.
+    let is_news = match &runner.machine {
+        None => true,
+        Some(known) if *known == machine.id => runner.address.is_none() && machine.address.is_some(),
+        // Of two machines with one token the second is no part of the log: looks raise the alarm for it.
+        Some(_) => return events,
+    };
+    if is_news {
+        let (machine, address) = (machine.id.clone(), machine.address.clone());
+        events.push(RunnerLaunched { runner: id, machine, address }.into());
     }
-    let mut events =
-        vec![RunnerLaunched { runner: id, machine: machine.id.clone(), address: machine.address.clone() }.into()];
     let asked = runner.request.rule.purchase;
-    if machine.purchase != asked {
+    let is_ending = matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
+    if machine.purchase != asked && !is_ending {
         let why = format!("a {asked} machine was asked for, a {} one was given", machine.purchase);
         events.push(RunnerStopping { runner: id, reason: StopReason::Quarantined(why) }.into());
     }

@@ -20,7 +20,7 @@ pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
         if has_fired(tick, &runner.request.scope, deadline) {
             plan.items.push(Item::Stop { runner: *id, reason });
         } else {
-            plan.wake_at(deadline.max(tick.at));
+            await_timer(tick, &runner.request.scope, deadline, plan);
         }
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, p
         if span == Span::ZERO || has_fired(tick, &runner.request.scope, deadline) {
             plan.items.push(Item::Stop { runner: *id, reason: StopReason::Idle });
         } else {
-            plan.wake_at(deadline.max(tick.at));
+            await_timer(tick, &runner.request.scope, deadline, plan);
         }
     }
 }
@@ -49,6 +49,16 @@ pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, p
 /// Runners that share this machine cost nothing to start again: they go at once.
 fn idle_timeout(state: &State, runner: &Runner) -> Span {
     if runner.offering.pooled { Span::ZERO } else { state.settings().idle_timeout }
+}
+
+/// A timer that has run out waits for a look of its own scope; no other scope is looked at for it.
+fn await_timer(tick: &Tick, scope: &Scope, deadline: At, plan: &mut Plan) {
+    if tick.at < deadline {
+        plan.wake_at(deadline);
+        return;
+    }
+    let newest = plan.overdue.entry(scope.clone()).or_insert(deadline);
+    *newest = deadline.max(*newest);
 }
 
 fn has_fired(tick: &Tick, scope: &Scope, deadline: At) -> bool {

@@ -1,0 +1,91 @@
+//! What is seen is told once, and what is kept is released.
+
+use std::time::Duration;
+
+use super::lives::{allow, name, outcomes, script};
+use crate::clock::{Boot, Clock as _};
+use crate::cloud::LaunchError;
+use crate::controller::effect::{Done, EffectKey, Outcome};
+use crate::controller::{Controller, Options};
+use crate::host::RunnerHost as _;
+use crate::model::state::{Outcome as Over, Phase};
+use crate::model::{ActionKey, AttemptId, ClaimNumber, Event, Observation, RunnerId, WorkflowId, WorkflowSpec};
+use crate::testkit::World;
+
+/// A controller with one runner wanted for this workflow.
+async fn with_runner(world: &World, workflow: WorkflowSpec) -> (Controller, RunnerId) {
+    let (_, submit) = world.submission(name("demo"), vec![workflow]);
+    let mut controller = world.controller(Options::default());
+    controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
+    controller.client_mut().command(submit).await.expect("it is accepted");
+    controller.step().await.expect("the log can be used");
+    let runner = controller.client().state().live_runners().map(|(id, _)| id).next();
+    (controller, runner.expect("one is wanted"))
+}
+
+#[test]
+fn a_refusal_that_proves_nothing_is_recorded_once() {
+    let world = World::new(1);
+    let told = world
+        .run(async {
+            let (mut controller, runner) = with_runner(&world, script("train", &["true"])).await;
+            // Of a claim that somebody else has closed in the meantime.
+            let answer = Err(LaunchError::Capacity { why: "none".to_owned(), all_zones: false, permanent: false });
+            let late = Observation::LaunchAnswered { runner, claim: ClaimNumber(9), answer, is_ready: false };
+            controller.observations.push(late);
+            let mut told = 0;
+            for _ in 0..5 {
+                let step = controller.step().await.expect("the log can be used");
+                let is_it = |event: &Event| matches!(event, Event::OfferingUnavailable(_));
+                told +=
+                    step.records.iter().filter_map(crate::model::Record::event).filter(|event| is_it(event)).count();
+            }
+            told
+        })
+        .expect("it ends");
+    assert_eq!(told, 1);
+}
+
+#[test]
+fn failures_in_a_row_are_counted_from_the_last_success() {
+    let world = World::new(1);
+    world
+        .run(async {
+            let (mut controller, _) = with_runner(&world, script("train", &["sleep 3000"])).await;
+            controller
+                .run_until_idle_or(world.clock.sleep_until(Boot(Duration::from_secs(600))))
+                .await
+                .expect("it runs");
+            let runner = controller.client().state().live_runners().map(|(id, _)| id).next().expect("it runs");
+            let key = ActionKey::Follow(runner);
+            let (now, options) = (controller.now_boot, Options::default());
+            assert_eq!(controller.owed.failed(key, now, &options), 1);
+            assert_eq!(controller.owed.failed(key, now, &options), 2);
+            controller.take_in(Done { key: EffectKey::Owed(key), outcome: Outcome::Saw(Vec::new()) });
+            assert_eq!(controller.owed.failed(key, now, &options), 1);
+        })
+        .expect("it ends");
+}
+
+#[test]
+fn the_folder_of_an_attempt_whose_artifacts_are_kept_is_emptied_while_its_runner_lives() {
+    let world = World::new(1);
+    let mut workflow = script("train", &["echo done > model"]);
+    workflow.artifacts = vec!["model".to_owned()];
+    let (run, submit) = world.submission(name("demo"), vec![workflow]);
+    let fetched = world
+        .run(async {
+            let mut controller = world.controller(Options::default());
+            controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            let soon = Boot(Duration::from_secs(200));
+            controller.run_until_idle_or(world.clock.sleep_until(soon)).await.expect("it runs");
+            let (id, runner) = controller.client().state().live_runners().next().expect("it is idle, and lives");
+            let place = runner.place(id).expect("it has a machine");
+            let attempt = AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 };
+            world.host.fetch(&place, attempt, "model").await.expect("it answers")
+        })
+        .expect("it ends");
+    assert_eq!(outcomes(&world, run), [Phase::Over(Over::Succeeded)]);
+    assert!(fetched.archive.is_none(), "nothing is left in the folder");
+}
