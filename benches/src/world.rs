@@ -116,7 +116,7 @@ impl World {
     pub fn tick(&self) -> Tick {
         let at = self.state.at();
         let known = ScopeTick { last_look: Some(at), allowance: 1_000 };
-        Tick { at, scopes: self.state.scopes().into_iter().map(|scope| (scope, known)).collect() }
+        Tick { at, scopes: self.state.scopes().into_iter().map(|scope| (scope, known)).collect(), ..Tick::default() }
     }
 
     /// Workflows that run to their end on this many runners: four events each.

@@ -1,6 +1,7 @@
 //! Reading the log and asking for things: what every consumer needs, controllers included.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::event::LogCreated;
@@ -12,6 +13,10 @@ use crate::store::{AppendError, Appended, EventStore, Head, Snapshot, StoreError
 const READ_LIMIT: usize = 10_000;
 /// How often a decision is made anew because others were faster, before the caller is told.
 const MAX_CONFLICTS: u32 = 1_000;
+/// How often an append whose outcome is not known is sent again.
+const MAX_RESENDS: u32 = 5;
+/// How much longer each time it is waited before that.
+const RESEND_WAIT: Duration = Duration::from_millis(50);
 /// Records since the newest snapshot after which another is worth its while.
 const SNAPSHOT_EVERY: u64 = 20_000;
 
@@ -115,10 +120,36 @@ impl Client {
             match self.append(append, &events).await {
                 Ok(records) => return Ok(records),
                 Err(ClientError::Append(AppendError::Conflict { .. })) => {}
+                Err(ClientError::Append(AppendError::Unknown(error))) => {
+                    match self.learn(append, &events, error).await {
+                        // It is not in the log, and others were faster.
+                        Err(ClientError::Append(AppendError::Conflict { .. })) => {}
+                        outcome => return outcome,
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
         Err(ClientError::Append(AppendError::Conflict { head: self.store.head().await? }))
+    }
+
+    /// What became of an append whose outcome is not known: the same batch is sent again until the log says.
+    ///
+    /// It must not be decided anew: it may be in the log, and would then be carried out twice.
+    async fn learn(
+        &mut self,
+        append: AppendId,
+        events: &[Event],
+        mut unknown: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Result<Vec<Record>, ClientError> {
+        for attempt in 1..=MAX_RESENDS {
+            self.clock.sleep_until(self.clock.boot().plus(RESEND_WAIT * attempt)).await;
+            match self.append(append, events).await {
+                Err(ClientError::Append(AppendError::Unknown(error))) => unknown = error,
+                outcome => return outcome,
+            }
+        }
+        Err(ClientError::Append(AppendError::Unknown(unknown)))
     }
 
     /// Appends events at the place that the state stands at, and takes them in.

@@ -127,5 +127,5 @@ impl<'a> Overview<'a> {
 fn plan(state: &State, now: At) -> Plan {
     let free = ScopeTick { last_look: None, allowance: u32::MAX };
     let scopes: BTreeMap<_, _> = state.scopes().into_iter().map(|scope| (scope, free)).collect();
-    schedule(state, &Tick { at: now, scopes })
+    schedule(state, &Tick { at: now, scopes, ..Tick::default() })
 }

@@ -64,6 +64,8 @@ pub struct Controller {
     /// Attempts whose end was asked for; true means without artifacts.
     pub(super) closed: BTreeMap<AttemptId, bool>,
     pub(super) followed: BTreeMap<RunnerId, BTreeSet<AttemptId>>,
+    /// Runners that lost what ran on them, with when: they may be gone.
+    pub(super) suspects: BTreeMap<RunnerId, At>,
     pub(super) now: At,
     pub(super) now_boot: Boot,
 }
@@ -94,6 +96,7 @@ impl Controller {
             begun: BTreeSet::new(),
             closed: BTreeMap::new(),
             followed: BTreeMap::new(),
+            suspects: BTreeMap::new(),
             now: At::default(),
             now_boot: Boot::default(),
         }

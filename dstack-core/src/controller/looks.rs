@@ -8,7 +8,7 @@ use crate::clock::Boot;
 use crate::cloud::{Known, Look};
 use crate::model::reconcile::{Sighting, Sightings, unknown_machines};
 use crate::model::state::RunnerPhase;
-use crate::model::{At, Scope, State, Token};
+use crate::model::{At, Needs, Scope, Span, State, Token};
 
 #[derive(Debug, Default)]
 struct Watch {
@@ -32,10 +32,11 @@ impl Looks {
     /// launches are answered sooner than a look would be.
     pub(super) fn attend(&mut self, state: &State, scope: &Scope, now: Boot, options: &Options) {
         let here = || state.live_runners().filter(|(_, runner)| runner.request.scope == *scope);
+        let is_awaited = self.is_awaited(state, scope);
         let watch = self.0.entry(scope.clone()).or_default();
-        let is_lived_in = here().next().is_some();
+        let is_lived_in = here().next().is_some() || is_awaited;
         if is_lived_in && !watch.is_attended {
-            let is_only_wanted = here().all(|(_, runner)| runner.phase == RunnerPhase::Wanted);
+            let is_only_wanted = !is_awaited && here().all(|(_, runner)| runner.phase == RunnerPhase::Wanted);
             watch.not_before = now.plus(if is_only_wanted { options.busy_look_period } else { Duration::ZERO });
         }
         watch.is_attended = is_lived_in;
@@ -51,9 +52,23 @@ impl Looks {
         self.0.get(scope)?.last
     }
 
-    /// Whether launches there are safe: the log knows every machine that carries its tag.
-    pub(super) fn may_launch(&self, scope: &Scope) -> bool {
-        self.0.get(scope).is_none_or(|watch| !watch.has_strangers)
+    /// Whether launches there are safe: a look of this process has shown that the log knows every machine that carries its
+    /// tag. Where a late launch is fenced by the provider itself, none is waited for.
+    pub(super) fn may_launch(&self, state: &State, scope: &Scope) -> bool {
+        let watch = self.0.get(scope);
+        let has_looked = watch.is_some_and(|watch| watch.last.is_some()) || is_fenced(state, scope);
+        has_looked && watch.is_none_or(|watch| !watch.has_strangers)
+    }
+
+    /// Whether something waits that this scope may start as soon as it was looked at for the first time.
+    pub(super) fn is_awaited(&self, state: &State, scope: &Scope) -> bool {
+        let is_unseen = self.0.get(scope).is_none_or(|watch| watch.last.is_none());
+        let starts = |needs: &Needs| {
+            let mut here = state.rules().values().filter(|rule| rule.offering.scope == *scope && rule.max > 0);
+            here.any(|rule| needs.fit(&rule.offering))
+        };
+        let is_wanted = || state.queue().shapes().any(|(needs, _)| starts(needs));
+        is_unseen && state.is_enabled() && !is_fenced(state, scope) && is_wanted()
     }
 
     /// Looks again as soon as possible, but no sooner than `spacing` after the last look: something has changed there.
@@ -102,6 +117,12 @@ impl Looks {
         watch.not_before = now.plus(wait);
         watch.failures
     }
+}
+
+/// Whether the provider proves absence at once, and so keeps a late launch from starting anything.
+fn is_fenced(state: &State, scope: &Scope) -> bool {
+    let mut rules = state.rules().values().filter(|rule| rule.offering.scope == *scope);
+    rules.all(|rule| rule.offering.timing.settle == Span::ZERO)
 }
 
 /// Whether something starts or stops there.

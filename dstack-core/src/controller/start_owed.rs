@@ -119,7 +119,8 @@ impl Controller {
         let ttl = request.timing.claim_ttl.to_std();
         let key = (runner, claim);
         let Some(provider) = self.ports.of(&request.scope).cloned() else { return false };
-        if !self.claims.may_send(key, ttl, self.now_boot) || !self.looks.may_launch(&request.scope) {
+        if !self.claims.may_send(key, ttl, self.now_boot) || !self.looks.may_launch(self.client.state(), &request.scope)
+        {
             return false;
         }
         let Some(since) = self.claims.since(key) else { return false };

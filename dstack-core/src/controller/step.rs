@@ -189,14 +189,14 @@ impl Controller {
 
     fn tick(&self) -> Tick {
         let scopes = self.client.state().scopes().into_iter().map(|scope| {
-            let provider = self.ports.of(&scope).filter(|_| self.looks.may_launch(&scope));
+            let provider = self.ports.of(&scope).filter(|_| self.looks.may_launch(self.client.state(), &scope));
             let known = ScopeTick {
                 last_look: self.looks.last(&scope),
                 allowance: provider.map_or(0, |provider| provider.launches_at_once),
             };
             (scope, known)
         });
-        Tick { at: self.now, scopes: scopes.collect() }
+        Tick { at: self.now, scopes: scopes.collect(), suspects: self.suspects.keys().copied().collect() }
     }
 
     /// Attempts whose results these events say are kept, with where they still are.
@@ -235,10 +235,14 @@ impl Controller {
                 // What is lost may have gone with its runner.
                 let lost = |seen: &Observation| {
                     let Observation::Lost { attempt, .. } = seen else { return None };
-                    self.client.state().workflow(attempt.workflow)?.runner()
+                    let workflow = self.client.state().workflow(attempt.workflow)?;
+                    workflow.runner().filter(|_| workflow.stop.is_none())
                 };
                 let runners: BTreeSet<_> = seen.iter().filter_map(lost).collect();
-                runners.into_iter().for_each(|runner| self.hurry_look(runner));
+                for runner in runners {
+                    self.suspects.insert(runner, self.now);
+                    self.hurry_look(runner);
+                }
                 self.observations.extend(seen);
             }
             (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, is_ready }) => {
@@ -269,6 +273,9 @@ impl Controller {
             }
             (EffectKey::Look(scope), Outcome::Looked { began, look }) => {
                 let moment = (began, now);
+                let runners = self.client.state().runners();
+                let is_here = |id: &RunnerId| runners.get(id).is_none_or(|runner| runner.request.scope == scope);
+                self.suspects.retain(|id, since| *since > began || !is_here(id));
                 let sightings = self.looks.note(self.client.state(), &scope, &look, moment, &self.options);
                 self.observations.push(Observation::Looked { scope, began, look, sightings });
             }
@@ -319,7 +326,9 @@ impl Controller {
             step.wake_at(self.now_boot);
         }
         let waits_for_nothing = self.in_flight.keys().all(|key| matches!(key, EffectKey::Notice(_)));
+        let mut scopes = state.scopes().into_iter().filter(|scope| self.ports.of(scope).is_some());
         step.is_idle = waits_for_nothing
+            && !scopes.any(|scope| self.looks.is_awaited(state, &scope))
             && plan.items.is_empty()
             && plan.next_wake.is_none()
             && self.observations.is_empty()

@@ -116,7 +116,7 @@ pub enum Loss {
     ResultsLost,
     /// It was never begun.
     NeverBegun,
-    /// The runner could not take it; in the runner's words.
+    /// It could not be started; the text says why.
     Refused(String),
 }
 
@@ -133,7 +133,7 @@ impl Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = match self {
-            Self::Refused(why) => return write!(formatter, "its runner could not take it: {why}"),
+            Self::Refused(why) => return write!(formatter, "it could not be started: {why}"),
             Self::RunnerLost => "its runner was lost",
             Self::Interrupted => "the cloud took its runner back",
             Self::ShutDown => "its runner was shut down",

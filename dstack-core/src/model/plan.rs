@@ -1,6 +1,6 @@
 //! What should change, each item with its reason as data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Tick {
     pub at: At,
     /// What is known of the scopes.
     pub scopes: BTreeMap<Scope, ScopeTick>,
+    /// Runners that may be gone: they get no new work until a look that begins later has shown them.
+    pub suspects: BTreeSet<RunnerId>,
 }
 
 /// What is known of a scope besides the log.

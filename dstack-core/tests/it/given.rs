@@ -145,7 +145,7 @@ impl Given {
         let at = self.0.now();
         let ago = |secs: u64| At::from_micros(at.as_micros() - i64::try_from(secs).expect("it is small") * 1_000_000);
         let known = ScopeTick { last_look: looked_secs_ago.map(ago), allowance: 9 };
-        schedule(self.state(), &Tick { at, scopes: BTreeMap::from([(small().scope, known)]) })
+        schedule(self.state(), &Tick { at, scopes: BTreeMap::from([(small().scope, known)]), ..Tick::default() })
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::outcome::{Outcome, host_failure};
-use crate::blob::{BlobStore, Manifest};
+use crate::blob::{BlobError, BlobStore, Manifest};
 use crate::controller::ports::{Ports, Provider};
 use crate::host::{Begun, Closing, Contents, HostError, Job, RunnerHost};
 use crate::model::{AttemptId, BlobId, Loss, Name, Observation, Place, WorkflowSpec};
+use crate::secret::SecretError;
 
 /// What a start needs of the state.
 pub(in crate::controller) struct StartInput {
@@ -23,18 +24,24 @@ pub(in crate::controller) struct StartInput {
 }
 
 pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input: StartInput) -> Outcome {
+    let (place, attempt) = (&input.place, input.attempt);
     let contents = match contents(&*ports.blobs, &input).await {
         Ok(contents) => contents,
-        Err(why) => return Outcome::Failed(why),
+        Err(error @ (BlobError::Missing(_) | BlobError::Damaged(_))) => {
+            return give_up(&*provider.host, place, attempt, error.to_string()).await;
+        }
+        Err(error) => return Outcome::Failed(error.to_string()),
     };
     let mut secrets = BTreeMap::new();
     for name in &input.secrets {
         match ports.secrets.get(name).await {
             Ok(secret) => secrets.insert(name.clone(), secret),
+            Err(error @ SecretError::Missing(_)) => {
+                return give_up(&*provider.host, place, attempt, error.to_string()).await;
+            }
             Err(error) => return Outcome::Failed(error.to_string()),
         };
     }
-    let (place, attempt) = (&input.place, input.attempt);
     let started = match provider.host.stage(place, attempt, &contents).await {
         Ok(()) => provider.host.start(place, attempt, &job(&input), &secrets).await,
         Err(error) => Err(error),
@@ -47,8 +54,8 @@ pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input
     }
 }
 
-/// A runner that cannot take the attempt (its disk is full, say) will not take it later either. That it was not begun is
-/// made sure of before it is called lost.
+/// What the attempt needs is not there, or the runner cannot take it (its disk is full, say): that does not pass by itself.
+/// That it was not begun is made sure of before it is called lost.
 async fn give_up(host: &dyn RunnerHost, place: &Place, attempt: AttemptId, why: String) -> Outcome {
     match host.close(place, attempt, Closing::Lost).await {
         Ok(()) => Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::Refused(why) }]),
@@ -56,16 +63,16 @@ async fn give_up(host: &dyn RunnerHost, place: &Place, attempt: AttemptId, why: 
     }
 }
 
-async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents, String> {
+async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents, BlobError> {
     let mut archives = Vec::new();
     if let Some(folder) = input.folder {
-        archives.push(blobs.get(folder).await.map_err(|error| error.to_string())?);
+        archives.push(blobs.get(folder).await?);
     }
     for manifest in &input.manifests {
-        let bytes = blobs.get(*manifest).await.map_err(|error| error.to_string())?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+        let bytes = blobs.get(*manifest).await?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|_| BlobError::Damaged(*manifest))?;
         for entry in manifest.artifacts {
-            archives.push(blobs.get(entry.archive).await.map_err(|error| error.to_string())?);
+            archives.push(blobs.get(entry.archive).await?);
         }
     }
     Ok(Contents { archives })

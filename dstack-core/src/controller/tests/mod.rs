@@ -2,4 +2,5 @@
 
 mod lives;
 mod seen;
+mod starts;
 mod swarm;

@@ -18,9 +18,15 @@ async fn with_runner(world: &World, workflow: WorkflowSpec) -> (Controller, Runn
     let mut controller = world.controller(Options::default());
     controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
     controller.client_mut().command(submit).await.expect("it is accepted");
-    controller.step().await.expect("the log can be used");
-    let runner = controller.client().state().live_runners().map(|(id, _)| id).next();
-    (controller, runner.expect("one is wanted"))
+    loop {
+        // The scope is looked at before anything is launched there.
+        let step = controller.step().await.expect("the log can be used");
+        let runner = controller.client().state().live_runners().map(|(id, _)| id).next();
+        if let Some(runner) = runner {
+            return (controller, runner);
+        }
+        controller.wait(step.next_wake).await;
+    }
 }
 
 #[test]

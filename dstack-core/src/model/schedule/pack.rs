@@ -28,7 +28,7 @@ pub(super) struct Packing<'a> {
 }
 
 impl<'a> Packing<'a> {
-    pub(super) fn new(state: &'a State) -> Self {
+    pub(super) fn new(state: &'a State, suspects: &BTreeSet<RunnerId>) -> Self {
         // In the order in which they were wanted: then planning again promises each to the same workflow.
         let promises = state.starting.iter().filter_map(|(_, id)| {
             let runner = state.runners().get(id).filter(|runner| runner.is_starting())?;
@@ -36,7 +36,7 @@ impl<'a> Packing<'a> {
         });
         Self {
             state,
-            changed: BTreeSet::new(),
+            changed: suspects.clone(),
             rooms: Rooms::default(),
             promises: promises.collect(),
             pools: state.pools.iter().map(|(rule, used)| (rule, *used)).collect(),

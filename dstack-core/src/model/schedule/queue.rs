@@ -15,7 +15,7 @@ pub(super) fn walk<'a>(
     allowances: BTreeMap<&'a Scope, u32>,
     plan: &mut Plan,
 ) -> BTreeSet<RunnerId> {
-    let mut packing = Packing::new(state);
+    let mut packing = Packing::new(state, &tick.suspects);
     packing.forget(&stopped_by(plan));
     let mut launches = Launches::new(state, tick, allowances);
     // The first of each shape; a shape whose first finds no place is closed: those behind it need the same.

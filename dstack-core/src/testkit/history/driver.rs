@@ -109,7 +109,7 @@ impl Driver {
             let last_look = self.looked.get(&scope).copied();
             (scope, ScopeTick { last_look, allowance: ALLOWANCE })
         };
-        Tick { at: self.now, scopes: self.state.scopes().into_iter().map(known).collect() }
+        Tick { at: self.now, scopes: self.state.scopes().into_iter().map(known).collect(), ..Tick::default() }
     }
 
     /// Does one thing, if it can be done now.
