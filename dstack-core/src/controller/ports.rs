@@ -50,6 +50,8 @@ pub struct Options {
     pub launch_timeout: Duration,
     /// Most calls under way at once, besides terminations.
     pub max_in_flight: usize,
+    /// Most attempts whose artifacts are brought home at once: each artifact is held in memory while it is.
+    pub max_collects: usize,
     /// Between two looks at a scope.
     pub look_period: Duration,
     /// Between two looks at a scope where a machine starts or stops.
@@ -66,6 +68,7 @@ impl Default for Options {
             patience: Duration::from_secs(60),
             launch_timeout: Duration::from_secs(10),
             max_in_flight: 1_024,
+            max_collects: 4,
             look_period: Duration::from_secs(60),
             busy_look_period: Duration::from_secs(5),
             backoff: Duration::from_millis(200),

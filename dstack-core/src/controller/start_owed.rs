@@ -57,7 +57,11 @@ impl Controller {
     /// Too much is under way for calls that move files; they follow when others have ended.
     fn is_held_back(&self, key: ActionKey) -> bool {
         match key {
-            ActionKey::Start(_) | ActionKey::Collect(_) => self.in_flight.len() >= self.options.max_in_flight,
+            ActionKey::Start(_) => self.in_flight.len() >= self.options.max_in_flight,
+            ActionKey::Collect(_) => {
+                let is_collect = |key: &&EffectKey| matches!(key, EffectKey::Owed(ActionKey::Collect(_)));
+                self.in_flight.keys().filter(is_collect).count() >= self.options.max_collects
+            }
             ActionKey::Launch(..)
             | ActionKey::Terminate(_)
             | ActionKey::Greet(_)
