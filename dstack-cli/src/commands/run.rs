@@ -198,7 +198,7 @@ impl<'a> Attached<'a> {
         let run = client.state().runs().get(&id).cloned();
         let run = run.ok_or_else(|| refused("the run has left the log's state: `dstack ps -a` shows how it ended"))?;
         let now = client.state().at();
-        let follow = Follow::new(app, id, &run, None, is_raw);
+        let follow = Follow::new(app, id, &run, None, is_raw)?;
         let narrator = Narrator::default();
         let looked_for_controller = Instant::now();
         Ok(Self { app, client, id, run, now, follow, narrator, looked_for_controller, is_stopping: false })
