@@ -61,14 +61,7 @@ impl App {
         if !folder.is_dir() {
             return Err(refused(format!("{} is not a folder: `-C` names one that there is", folder.display())));
         }
-        let home = match cli.home.as_ref().filter(|path| !path.as_os_str().is_empty()) {
-            Some(path) => here.join(path),
-            None => match std::env::var_os("HOME").filter(|path| !path.is_empty()) {
-                Some(home) => here.join(home).join(".dstack"),
-                None => return Err(refused("there is no HOME: `--home DIR` or DSTACK_HOME names a folder to use")),
-            },
-        };
-        Ok(Self { home: Home::new(home), folder, terminal: Terminal::find(), verbose: cli.verbose })
+        Ok(Self { home: Home::new(home(cli, &here)?), folder, terminal: Terminal::find(), verbose: cli.verbose })
     }
 
     /// The log for reading, read to its end, and the time there.
@@ -94,6 +87,19 @@ impl App {
     /// Everything that a controller calls.
     pub(crate) fn ports(&self) -> Result<Ports, Failure> {
         Ok(self.home.ports(self.providers()?))
+    }
+}
+
+/// The folder of everything that is kept: as the command line says, else the environment, else in the user's own.
+fn home(cli: &Cli, here: &Path) -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty());
+    let given = cli.home.clone().map(PathBuf::into_os_string).filter(|path| !path.is_empty());
+    if let Some(path) = given.or_else(|| variable("DSTACK_HOME")) {
+        return Ok(here.join(path));
+    }
+    match variable("HOME") {
+        Some(home) => Ok(here.join(home).join(".dstack")),
+        None => Err(refused("there is no HOME: `--home DIR` or DSTACK_HOME names a folder to use")),
     }
 }
 

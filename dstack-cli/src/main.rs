@@ -55,6 +55,12 @@ fn misread(error: &clap::Error, args: &[OsString]) -> ExitCode {
     if let Some(line) = is_unknown.then(|| words::answer(&plain_words(args))).flatten() {
         return end(Err(Failure::Usage(line)));
     }
+    if error.kind() == ErrorKind::ValueValidation {
+        // It says by itself what to write.
+        let text = error.render().to_string();
+        print::say(text.lines().next().unwrap_or_default());
+        return ExitCode::from(2);
+    }
     if error.use_stderr() {
         // Nobody to tell if standard error is closed.
         let _ = error.print();

@@ -46,7 +46,7 @@ pub(crate) struct AllowArgs {
     /// The machine's type, as its provider calls it; `local` is this machine
     pub instance_type: String,
     /// The most runners of it at any one time: a whole number from 0
-    #[arg(short, long, value_name = "MAX")]
+    #[arg(short, long, value_name = "MAX", allow_hyphen_values = true, value_parser = count)]
     pub max: u32,
     /// Buy spare capacity, which the cloud may take back
     #[arg(short, long)]
@@ -134,6 +134,11 @@ pub(crate) struct SetArgs {
     /// The machine image of launches; `default` = the provider's own choice
     #[arg(long, value_name = "ID")]
     pub image: Option<String>,
+}
+
+/// A count of runners.
+fn count(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "write a whole number from 0".to_owned())
 }
 
 /// A length of time, where a lone zero needs no unit.

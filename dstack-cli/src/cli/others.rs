@@ -184,11 +184,16 @@ pub(crate) struct EventsArgs {
     #[arg(short, long)]
     pub follow: bool,
     /// Only records after this one
-    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    #[arg(long, value_name = "SEQ", default_value_t = 0, value_parser = place)]
     pub after: u64,
     /// JSON Lines: one record a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// A place in the log.
+fn place(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "write a record's number, as `dstack events` shows it".to_owned())
 }
 
 /// `secrets …`

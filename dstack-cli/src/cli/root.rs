@@ -20,8 +20,9 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "dstack", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Folder of the log, the output and everything else that is kept (default: ~/.dstack)
-    #[arg(long, global = true, env = "DSTACK_HOME", hide_env_values = true, value_name = "DIR")]
+    /// Folder of the log, the output and everything else that is kept (default: ~/.dstack) [env: DSTACK_HOME]
+    // The variable is read elsewhere: an argument with a value from the environment would stand in each line of usage.
+    #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Act as if started in this folder
     #[arg(short = 'C', global = true, value_name = "DIR")]

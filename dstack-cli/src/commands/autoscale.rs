@@ -1,10 +1,12 @@
 //! `dstack autoscale …`: rules and settings.
 
-use dstack_core::Client;
 use dstack_core::model::event::RunnerStopping;
 use dstack_core::model::state::{Rule, RunnerPhase};
-use dstack_core::model::{Command, Event, Offering, Purchase, Record, RuleFilter, RuleKey, RunnerId, Span, State};
+use dstack_core::model::{
+    Command, Event, Offering, Purchase, Record, Rejection, RuleFilter, RuleKey, RunnerId, Span, State,
+};
 use dstack_core::project::nearest;
+use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 
 use super::shrink;
@@ -83,7 +85,17 @@ async fn remove(app: &App, args: &RemoveArgs) -> Result<(), Failure> {
         purchase: args.purchase(),
     };
     let (mut client, _) = app.write().await?;
-    let records = client.command(Command::Remove(filter)).await?;
+    let what = filter_words(args);
+    let records = match client.command(Command::Remove(filter)).await {
+        Err(ClientError::Rejected(Rejection::NoSuchRule { known: Some(known) })) => {
+            return Err(refused(format!("there is no rule for {what}: allowed are {known}")));
+        }
+        Err(ClientError::Rejected(Rejection::NoSuchRule { known: None })) => {
+            let line = format!("there is no rule for {what}, nor any other: nothing is allowed, so nothing starts");
+            return Err(refused(line));
+        }
+        records => records?,
+    };
     let mut removed = Vec::new();
     for record in &records {
         if let Some(Event::RuleRemoved(event)) = record.event() {
@@ -98,6 +110,14 @@ async fn remove(app: &App, args: &RemoveArgs) -> Result<(), Failure> {
         removed.iter().flat_map(|rule| stopping(state.live_of(rule))).collect()
     })
     .await
+}
+
+/// Which rules are meant, in the words of the command line.
+fn filter_words(args: &RemoveArgs) -> String {
+    let purchase = args.purchase().map(|purchase| format!(" as {purchase}"));
+    let region = args.region.as_ref().map(|region| format!(" in {region}"));
+    let name = args.instance_type.as_deref().unwrap_or("any type");
+    format!("{name}{}{}", purchase.unwrap_or_default(), region.unwrap_or_default())
 }
 
 async fn enable(app: &App) -> Result<(), Failure> {

@@ -47,19 +47,23 @@ pub(crate) const fn form(terminal: Terminal, workflows: usize, is_raw: bool) -> 
 
 impl Follow {
     /// Follows a run, or one workflow of it, from the beginning.
-    pub(crate) fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Self {
+    ///
+    /// # Errors
+    /// When the secrets that are to be masked cannot be read.
+    pub(crate) fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Result<Self, Failure> {
         let count = if only.is_some() { 1 } else { run.workflows.len() };
         let names = run.workflows.iter().map(|workflow| workflow.spec.name.as_str());
-        Self {
+        let secrets = if is_raw { Vec::new() } else { app.home.secrets().values()? };
+        Ok(Self {
             outputs: app.home.outputs(),
             run: id,
             only,
-            view: OutputView::new(form(app.terminal, count, is_raw), names),
+            view: OutputView::new(form(app.terminal, count, is_raw), names).masking(secrets),
             live: Live::new(app.terminal.stderr, app.terminal.width),
             cursors: BTreeMap::new(),
             ended: BTreeSet::new(),
             skipped: BTreeSet::new(),
-        }
+        })
     }
 
     /// Leaves these attempts out.
@@ -115,6 +119,13 @@ impl Follow {
     fn end(&mut self, index: u32) -> Result<(), Failure> {
         let bytes = self.view.end(index);
         self.live.results(&bytes)
+    }
+
+    /// Shows what is not complete yet, where nobody waits for its end.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.live.clear();
+        let begun: Vec<u32> = self.cursors.keys().copied().collect();
+        begun.into_iter().try_for_each(|index| self.end(index))
     }
 
     /// Lines that are not complete yet.

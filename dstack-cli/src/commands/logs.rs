@@ -24,7 +24,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
     let mut interrupts = interrupts()?;
     let (mut client, now) = app.read().await?;
     let Target { id, mut run, workflow } = Target::find(&client, &args.run).await?;
-    let mut follow = Follow::new(app, id, &run, workflow, args.raw);
+    let mut follow = Follow::new(app, id, &run, workflow, args.raw)?;
     if let Some(text) = &args.since {
         let (since, said) = since(text, now).map_err(Failure::Usage)?;
         if let Some(said) = said {
@@ -47,9 +47,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
             None => run.is_over(),
         };
         if is_over || !args.follow {
-            let rest = follow.unfinished();
-            follow.live.clear();
-            return rest_of(&follow, &rest);
+            return follow.finish();
         }
         let lines = follow.unfinished();
         follow.live.draw(lines);
@@ -65,11 +63,6 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
         }
         current(&mut client, id, &mut run).await?;
     }
-}
-
-/// Lines that have no end yet, where nobody waits for it.
-fn rest_of(follow: &Follow, lines: &[String]) -> Result<(), Failure> {
-    lines.iter().try_for_each(|line| follow.live.results(format!("{line}\n").as_bytes()))
 }
 
 /// Attempts of the run that were over before this moment.

@@ -198,7 +198,7 @@ impl<'a> Attached<'a> {
         let run = client.state().runs().get(&id).cloned();
         let run = run.ok_or_else(|| refused("the run has left the log's state: `dstack ps -a` shows how it ended"))?;
         let now = client.state().at();
-        let follow = Follow::new(app, id, &run, None, is_raw);
+        let follow = Follow::new(app, id, &run, None, is_raw)?;
         let narrator = Narrator::default();
         let looked_for_controller = Instant::now();
         Ok(Self { app, client, id, run, now, follow, narrator, looked_for_controller, is_stopping: false })
@@ -211,7 +211,10 @@ impl<'a> Attached<'a> {
             let before = self.client.state().seq();
             self.now = current(&mut self.client, self.id, &mut self.run).await?;
             // What a workflow printed comes before the news of its end.
-            self.follow.pump(&self.run).await?;
+            match self.follow.pump(&self.run).await {
+                Err(Failure::PipeClosed) => return self.unread(),
+                pumped => pumped?,
+            }
             if self.client.state().seq() != before || self.narrator.is_new() {
                 self.narrate();
             }
@@ -265,12 +268,10 @@ impl<'a> Attached<'a> {
         let name = self.run.name.clone();
         self.follow.live.clear();
         if self.is_stopping {
-            self.follow.live.say(&format!("it goes on stopping: `dstack ps {name}` shows how far it is"));
+            self.follow.live.say(&stops_on(&name));
             return Err(Failure::Code(DETACHED));
         }
-        self.follow.live.say(&format!(
-            "{name} goes on: `dstack logs {name} -f` follows it, `dstack stop {name}` (or Ctrl-C again, now) stops it"
-        ));
+        self.follow.live.say(&goes_on(&name, " (or Ctrl-C again, now)"));
         tokio::select! {
             biased;
             _ = interrupts.recv() => {}
@@ -288,6 +289,17 @@ impl<'a> Attached<'a> {
         Ok(())
     }
 
+    /// Nobody reads the output any more, which leaves the run running as Ctrl-C does.
+    fn unread(self) -> Result<(), Failure> {
+        if self.run.is_over() {
+            return self.end();
+        }
+        let name = &self.run.name;
+        let line = if self.is_stopping { stops_on(name) } else { goes_on(name, "") };
+        self.follow.live.say(&line);
+        Err(Failure::Code(DETACHED))
+    }
+
     fn end(mut self) -> Result<(), Failure> {
         self.follow.live.clear();
         if self.run.workflows.len() > 1 {
@@ -299,6 +311,16 @@ impl<'a> Attached<'a> {
             code => Err(Failure::Code(code)),
         }
     }
+}
+
+/// The line for leaving a run that goes on; `or` is another way to stop it.
+fn goes_on(name: &Name, or: &str) -> String {
+    format!("{name} goes on: `dstack logs {name} -f` follows it, `dstack stop {name}`{or} stops it")
+}
+
+/// The line for leaving a run that is being stopped.
+fn stops_on(name: &Name) -> String {
+    format!("it goes on stopping: `dstack ps {name}` shows how far it is")
 }
 
 /// The exit code of the first workflow that did not succeed by itself; one that was only skipped has its root's.

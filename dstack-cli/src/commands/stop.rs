@@ -1,6 +1,6 @@
 //! `dstack stop`: runs and workflows ended by their user.
 
-use dstack_core::model::{Command, RunId, WorkflowId};
+use dstack_core::model::{Command, RunId, State, WorkflowId};
 
 use crate::app::App;
 use crate::background;
@@ -27,10 +27,22 @@ pub(crate) async fn run(app: &App, args: &StopArgs) -> Result<(), Failure> {
     let (mut client, _) = app.write().await?;
     let workflow = target.workflow.map(|index| WorkflowId { run: target.id, index });
     client.command(Command::Stop { run: target.id, workflow, abort: args.abort }).await?;
-    print::say(&format!("{text} is being stopped: `dstack ps {text}` shows how far it is"));
     let head = client.refresh().await?;
+    if is_open(client.state(), target.id, target.workflow) {
+        print::say(&format!("{text} is being stopped: `dstack ps {text}` shows how far it is"));
+    } else {
+        print::say(&format!("{text} is stopped"));
+    }
     background::ensure(&app.home, client.state(), head.now)?;
     Ok(())
+}
+
+/// Whether it has not ended with the wish alone, which ends what had only waited.
+fn is_open(state: &State, run: RunId, workflow: Option<u32>) -> bool {
+    state.runs().get(&run).is_some_and(|run| match workflow {
+        Some(index) => run.workflow(index).is_some_and(|workflow| !workflow.is_over()),
+        None => !run.is_over(),
+    })
 }
 
 async fn all(app: &App, abort: bool) -> Result<(), Failure> {
@@ -45,7 +57,8 @@ async fn all(app: &App, abort: bool) -> Result<(), Failure> {
         // It may have ended meanwhile, which is as good.
         if client.state().runs().get(&run).is_some_and(|run| !run.is_over()) {
             client.command(Command::Stop { run, workflow: None, abort }).await?;
-            print::say(&format!("{name} is being stopped"));
+            let how = if is_open(client.state(), run, None) { "is being stopped" } else { "is stopped" };
+            print::say(&format!("{name} {how}"));
         }
     }
     let head = client.refresh().await?;

@@ -2,6 +2,7 @@
 
 mod decode;
 mod line;
+mod mask;
 mod output;
 
 mod overview;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use anstyle::{AnsiColor, Style};
+use dstack_core::secret::Secret;
 
 use super::decode::Decoder;
 use super::line::Line;
+use super::mask::Mask;
 
 /// Longest line that is held back in a pipe until it is complete.
 const PIPE_LINE_MAX: usize = 64 * 1024;
@@ -31,6 +33,7 @@ pub(crate) enum Form {
 #[derive(Debug, Default)]
 struct Stream {
     prefix: String,
+    mask: Mask,
     decoder: Decoder,
     line: Line,
     held: Vec<u8>,
@@ -56,6 +59,15 @@ impl OutputView {
         view
     }
 
+    /// The view with these values masked wherever they are printed.
+    pub(crate) fn masking(mut self, secrets: Vec<Secret>) -> Self {
+        let mask = Mask::new(secrets);
+        for stream in self.streams.values_mut() {
+            stream.mask = mask.clone();
+        }
+        self
+    }
+
     fn prefix(&self, index: u32, name: &str) -> String {
         let plain = format!("{name:<width$} | ", width = self.width);
         match self.form {
@@ -72,40 +84,17 @@ impl OutputView {
     /// What is written now that the workflow printed this.
     pub(crate) fn push(&mut self, workflow: u32, bytes: &[u8]) -> Vec<u8> {
         let Some(stream) = self.streams.get_mut(&workflow) else { return Vec::new() };
-        match self.form {
-            Form::Raw => bytes.to_vec(),
-            Form::Prefixed => stream.push_bytes(bytes),
-            Form::Terminal { .. } => stream.push_text(bytes),
-        }
+        let bytes = stream.mask.push(bytes);
+        stream.push(self.form, bytes)
     }
 
     /// What is written now that the workflow's attempt prints no more.
     pub(crate) fn end(&mut self, workflow: u32) -> Vec<u8> {
         let Some(stream) = self.streams.get_mut(&workflow) else { return Vec::new() };
-        match self.form {
-            Form::Raw => Vec::new(),
-            Form::Prefixed => {
-                let mut out = Vec::new();
-                if !stream.held.is_empty() {
-                    stream.release(b"\n", &mut out);
-                }
-                out
-            }
-            Form::Terminal { .. } => {
-                let mut out = String::new();
-                let (prefix, line) = (&stream.prefix, &mut stream.line);
-                stream.decoder.end(|unit| {
-                    if let Some(text) = line.take(unit) {
-                        push_line(&mut out, prefix, &text);
-                    }
-                });
-                if line.text().is_some() {
-                    let text = line.end();
-                    push_line(&mut out, prefix, &text);
-                }
-                out.into_bytes()
-            }
-        }
+        let bytes = stream.mask.end();
+        let mut out = stream.push(self.form, bytes);
+        out.extend(stream.end(self.form));
+        out
     }
 
     /// Lines that are not complete yet: shown below the others and drawn again as they change.
@@ -121,6 +110,41 @@ fn push_line(out: &mut String, prefix: &str, text: &str) {
 }
 
 impl Stream {
+    fn push(&mut self, form: Form, bytes: Vec<u8>) -> Vec<u8> {
+        match form {
+            Form::Raw => bytes,
+            Form::Prefixed => self.push_bytes(&bytes),
+            Form::Terminal { .. } => self.push_text(&bytes),
+        }
+    }
+
+    fn end(&mut self, form: Form) -> Vec<u8> {
+        match form {
+            Form::Raw => Vec::new(),
+            Form::Prefixed => {
+                let mut out = Vec::new();
+                if !self.held.is_empty() {
+                    self.release(b"\n", &mut out);
+                }
+                out
+            }
+            Form::Terminal { .. } => {
+                let mut out = String::new();
+                let (prefix, line) = (&self.prefix, &mut self.line);
+                self.decoder.end(|unit| {
+                    if let Some(text) = line.take(unit) {
+                        push_line(&mut out, prefix, &text);
+                    }
+                });
+                if line.text().is_some() {
+                    let text = line.end();
+                    push_line(&mut out, prefix, &text);
+                }
+                out.into_bytes()
+            }
+        }
+    }
+
     fn push_text(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut out = String::new();
         let (prefix, line) = (&self.prefix, &mut self.line);
@@ -203,6 +227,22 @@ mod tests {
         assert_eq!(terminal.unfinished(), ["train | 50%"]);
         assert_eq!(terminal.end(1), b"train | 50%\n");
         assert!(terminal.unfinished().is_empty());
+    }
+
+    #[test]
+    fn secrets_are_masked_in_every_form_before_anything_else_is_done_with_them() {
+        for (form, expected) in [
+            (Form::Raw, "***\nhun"),
+            (Form::Prefixed, "a     | ***\na     | hun\n"),
+            (TERMINAL, "a     | ***\na     | hun\n"),
+        ] {
+            let mut masking = view(form).masking(vec![Secret::new("hunter2".to_owned())]);
+            let mut out = masking.push(0, b"hunt");
+            assert!(out.is_empty() && masking.unfinished().is_empty(), "{form:?}");
+            out.extend(masking.push(0, b"er2\nhun"));
+            out.extend(masking.end(0));
+            assert_eq!(String::from_utf8(out).expect("it is text"), expected);
+        }
     }
 
     #[test]

@@ -43,7 +43,9 @@ fn lowering_a_maximum_waits_until_the_surplus_is_gone() {
 fn rules_are_told_removed_and_refused_in_one_line() {
     let bench = Bench::new("workflows: []");
     assert_eq!(bench.dstack(&["autoscale", "remove", "--all"]).code, 0);
-    assert_eq!(bench.dstack(&["autoscale", "remove", "local"]).code, 1);
+    let none = bench.dstack(&["autoscale", "remove", "local"]);
+    assert_eq!(none.code, 1);
+    assert_eq!(none.err, "error: there is no rule for local, nor any other: nothing is allowed, so nothing starts\n");
     let spot = bench.dstack(&["autoscale", "allow", "local", "-m", "1", "-s"]);
     assert_eq!(spot.code, 1);
     assert!(spot.err.contains("--on-demand"), "{}", spot.err);
@@ -54,6 +56,9 @@ fn rules_are_told_removed_and_refused_in_one_line() {
     bench.ok(&["autoscale", "set", "--idle-timeout", "10m"]);
     let info = bench.json(&["autoscale", "info", "--json"]);
     assert_eq!((&info["rules"][0]["max"], &info["settings"]["idle_timeout"]), (&3.into(), &"10m".into()));
+    let none = bench.dstack(&["autoscale", "remove", "m5.xlarge", "--spot", "--region", "eu-west-1"]);
+    assert_eq!(none.code, 1);
+    assert!(none.err.starts_with("error: there is no rule for m5.xlarge as spot in eu-west-1: allowed are local "));
     bench.ok(&["autoscale", "remove", "local"]);
     assert_eq!(bench.json(&["autoscale", "info", "--json"])["rules"], serde_json::json!([]));
 }
@@ -70,4 +75,15 @@ fn a_runner_stopped_by_hand_gives_its_work_back() {
     assert_eq!(bench.dstack(&["runners", "stop", "nosuch"]).code, 1);
     bench.ok(&["logs", &run, "-f"]);
     assert_eq!(bench.row(&run, "sh")["phase"], "succeeded");
+}
+
+#[test]
+fn a_maximum_that_is_no_count_is_refused_in_one_line() {
+    let bench = Bench::new("workflows: []");
+    for wrong in ["-1", "1.5", "-x", "many", "4294967296", ""] {
+        let ended = bench.dstack(&["autoscale", "allow", "local", "--max", wrong, "--on-demand"]);
+        assert_eq!(ended.code, 2, "{wrong}: {}", ended.err);
+        let line = format!("error: invalid value '{wrong}' for '--max <MAX>': write a whole number from 0\n");
+        assert_eq!(ended.err, line);
+    }
 }

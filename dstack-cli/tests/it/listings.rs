@@ -35,6 +35,18 @@ fn help_version_and_usage_need_no_home() {
 }
 
 #[test]
+fn usage_asks_for_no_home_that_the_environment_names() {
+    let bench = Bench::new("workflows: []");
+    let ended = bench.dstack(&["autoscale", "allow", "local", "--nosuch"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("Usage: dstack autoscale allow") && !ended.err.contains("--home"), "{}", ended.err);
+    assert!(bench.ok(&["ps", "--help"]).contains("[env: DSTACK_HOME]"));
+    let ended = bench.dstack(&["events", "--after", "x"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("a record's number") && ended.err.lines().count() == 1, "{}", ended.err);
+}
+
+#[test]
 fn a_changed_record_is_found() {
     let bench = Bench::allowing(1, "workflows: []");
     let records = bench.json(&["check", "--json"])["records"].as_u64().expect("a number");

@@ -73,3 +73,44 @@ fn a_reader_that_goes_away_ends_the_command_quietly() {
     let ended = crate::bench::end(child);
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
 }
+
+#[test]
+fn values_of_secrets_are_masked_everywhere_but_in_raw_output() {
+    let bench = Bench::new(
+        "workflows: [{name: a, commands: ['printf %s \"$TOKEN\" | cut -c 1-3 | tr -d \"\\n\"; sleep 0.2; \
+                            printf \"%s\\n\" \"${TOKEN#hun}\"; echo \"$PIN\"']}, {name: b, commands: ['echo \"<$TOKEN>\"'], depends-on: [a]}]",
+    );
+    bench.ok(&["autoscale", "allow", "local", "-d", "-m", "1"]);
+    for (name, value) in [("TOKEN", "hunter2"), ("PIN", "123")] {
+        let mut set = bench.command(&["secrets", "set", name]);
+        let mut child = set.stdin(std::process::Stdio::piped()).spawn().expect("it starts");
+        std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), value.as_bytes()).expect("it is read");
+        assert_eq!(crate::bench::end(child).code, 0);
+    }
+    let ended = bench.dstack(&["run", "b", "--name", "r"]);
+    assert_eq!(ended.out, "a | ***\na | 123\nb | <***>\n");
+    assert!(!ended.err.contains("hunter2"), "{}", ended.err);
+    assert_eq!(bench.ok(&["logs", "r"]), ended.out);
+    assert_eq!(bench.ok(&["logs", "r/a", "-f"]), "***\n123\n");
+    assert_eq!(bench.ok(&["logs", "r", "--raw"]), "hunter2\n123\n<hunter2>\n");
+}
+
+#[test]
+fn an_attached_run_whose_reader_goes_away_goes_on_and_says_so() {
+    let bench = Bench::allowing(1, "workflows: []");
+    let go = bench.path("go").display().to_string();
+    let script = "until test -e \"$0\"; do echo again; sleep 0.05; done";
+    let mut child = bench.command(&["run", "--name", "r", "--", "sh", "-c", script, &go]).spawn().expect("it starts");
+    let mut first = String::new();
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
+    std::io::BufRead::read_line(&mut out, &mut first).expect("it prints");
+    drop(out);
+    let ended = crate::bench::end(child);
+    assert_eq!((ended.code, first.as_str()), (130, "again\n"), "{}", ended.err);
+    let last = ended.err.lines().last().expect("it says something");
+    assert_eq!(last, "r goes on: `dstack logs r -f` follows it, `dstack stop r` stops it");
+    assert_eq!(bench.row("r", "sh")["phase"], "running");
+    bench.write("go", "");
+    bench.ok(&["logs", "r", "-f"]);
+    assert_eq!(bench.row("r", "sh")["phase"], "succeeded");
+}

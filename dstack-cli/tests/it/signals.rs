@@ -70,13 +70,31 @@ fn stopping_ends_a_run_and_only_it() {
     let other = bench.detach(&run_args(&["--name", "other"], &command));
     bench.wait_for_attempts(2);
     assert_eq!(bench.dstack(&["stop", "-a"]).code, 2);
-    bench.ok(&["stop", &one, "-x", "-y"]);
+    let stopping = bench.dstack(&["stop", &one, "-x", "-y"]);
+    assert_eq!(stopping.code, 0);
+    assert!(stopping.err.starts_with("one is being stopped"), "{}", stopping.err);
     bench.wait_for(|record| record["kind"] == "AttemptStopped");
     assert_eq!(bench.row(&one, "sh")["exit_code"], 130);
     assert_eq!(bench.dstack(&["stop", &one]).code, 1);
     assert_eq!(bench.row(&other, "sh")["phase"], "running");
     bench.write("go", "");
     bench.ok(&["logs", &other, "-f"]);
+}
+
+#[test]
+fn a_run_that_only_waits_is_stopped_at_once() {
+    let bench = Bench::new("workflows: []");
+    bench.ok(&["autoscale", "disable"]);
+    bench.ok(&["autoscale", "allow", "local", "-d", "-m", "1"]);
+    for name in ["one", "two", "three"] {
+        bench.detach(&["--name", name, "--", "true"]);
+    }
+    assert_eq!(bench.dstack(&["stop", "one"]).err, "one is stopped\n");
+    assert_eq!(bench.dstack(&["stop", "two/true"]).err, "two/true is stopped\n");
+    assert_eq!(bench.dstack(&["stop", "--all"]).err, "three is stopped\n");
+    for name in ["one", "two", "three"] {
+        assert_eq!(bench.row(name, "true")["phase"], "stopped");
+    }
 }
 
 #[test]

@@ -77,6 +77,14 @@ impl SecretFile {
         Ok(self.read()?.into_keys().collect())
     }
 
+    /// All values, without their names: for masking them wherever they are not meant to be seen.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn values(&self) -> Result<Vec<Secret>, SecretError> {
+        Ok(self.read()?.into_values().collect())
+    }
+
     fn read(&self) -> Result<BTreeMap<String, Secret>, SecretError> {
         let shown = self.path.display();
         let mut file = match File::open(&self.path) {
