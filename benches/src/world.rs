@@ -6,10 +6,12 @@ use dstack_core::model::event::{
 };
 use dstack_core::model::plan::ScopeTick;
 use dstack_core::model::{
-    AppendId, At, AttemptId, Bytes, ClaimNumber, Content, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
-    MachineId, MilliCpu, Needs, Offering, Purchase, Record, RecordHash, RunId, RunnerId, Seq, State, Tick, WorkflowId,
+    AppendId, At, AttemptId, Bytes, ClaimNumber, Content, ControllerId, Event, Exit, LaunchId, LaunchOptions,
+    LaunchRequest, LogId, MachineId, MilliCpu, Needs, Offering, Purchase, Record, RecordHash, RunId, RunnerId, Seq,
+    State, Tick, WorkflowId,
 };
 use dstack_core::testkit::samples;
+use std::collections::BTreeMap;
 
 /// A log that grows, and its state.
 #[derive(Debug, Clone)]
@@ -87,12 +89,14 @@ impl World {
                 zone: "a".to_owned(),
                 image: offering.image,
                 timing: offering.timing,
+                options: LaunchOptions::default(),
+                details: BTreeMap::new(),
             };
             self.add(RunnerWanted { runner, request: std::sync::Arc::new(request) });
             self.add(ClaimMade { runner, claim: ClaimNumber(1), controller: ControllerId::from_bytes([1; 16]) });
             let address = Some(dstack_core::model::Address("here".to_owned()));
             self.add(RunnerLaunched { runner, machine: MachineId(format!("m{number}")), address });
-            self.add(RunnerReady { runner, address: None });
+            self.add(RunnerReady { runner, address: None, identity: None });
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dstack_core::archive::{Entry, EntryKind, Limits, list as list_archive, unpack};
-use dstack_core::blob::{BlobFolder, BlobStore as _, Manifest};
+use dstack_core::blob::{BlobFolder, BlobStore as _, Manifest, Payload};
 use dstack_core::model::state::Workflow;
 use dstack_core::model::{Bytes, RunId};
 use serde_json::json;
@@ -38,7 +38,7 @@ async fn left(blobs: &BlobFolder, target: &Target) -> Result<Vec<Left>, Failure>
     for (_, workflow) in workflows {
         let Workflow { manifest: Some(manifest), attempt, spec, .. } = workflow else { continue };
         let bytes = blobs.get(*manifest).await?;
-        let manifest = serde_json::from_slice(&bytes)
+        let manifest = serde_json::from_reader(bytes.reader()?)
             .map_err(|error| refused(format!("the list of {}'s artifacts cannot be read: {error}", spec.name)))?;
         all.push(Left { workflow: spec.name.to_string(), attempt: *attempt, manifest });
     }
@@ -60,7 +60,7 @@ async fn list(app: &App, args: &ListArgs) -> Result<(), Failure> {
     let (mut files, mut behind) = (Vec::new(), Vec::new());
     for Left { workflow, attempt, manifest } in left(&blobs, &target).await? {
         for artifact in &manifest.artifacts {
-            let entries = list_archive(&blobs.get(artifact.archive).await?)?;
+            let entries = list_archive(blobs.get(artifact.archive).await?.reader()?)?;
             files.extend(entries.into_iter().filter(|entry| entry.kind != EntryKind::Folder).map(|entry| File {
                 workflow: workflow.clone(),
                 attempt,
@@ -173,7 +173,7 @@ async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
     }
     let (mut files, mut size) = (0, 0);
     for (into, artifact) in &parts {
-        let unpacked = unpack(&blobs.get(artifact.archive).await?, into, &Limits::default())?;
+        let unpacked = unpack(blobs.get(artifact.archive).await?.reader()?, into, &Limits::default())?;
         files += unpacked.files;
         size += unpacked.size;
     }
@@ -190,8 +190,8 @@ async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
 }
 
 /// Refuses if a file that is there differs from the one that would be laid over it.
-fn refuse_to_overwrite(archive: &[u8], into: &Path, run: RunId) -> Result<(), Failure> {
-    let there: Vec<Entry> = list_archive(archive)?
+fn refuse_to_overwrite(archive: &Payload, into: &Path, run: RunId) -> Result<(), Failure> {
+    let there: Vec<Entry> = list_archive(archive.reader()?)?
         .into_iter()
         .filter(|entry| entry.kind != EntryKind::Folder && into.join(&entry.path).symlink_metadata().is_ok())
         .collect();
@@ -201,7 +201,7 @@ fn refuse_to_overwrite(archive: &[u8], into: &Path, run: RunId) -> Result<(), Fa
     // Compared with what the archive really holds, laid beside it for a moment.
     fs::create_dir_all(into)?;
     let beside = into.join(format!(".dstack-download-{run}-{}", std::process::id()));
-    let unpacked = unpack(archive, &beside, &Limits::default());
+    let unpacked = unpack(archive.reader()?, &beside, &Limits::default());
     let different: Vec<String> = there
         .iter()
         .filter(|entry| !is_same(&beside.join(&entry.path), &into.join(&entry.path)))

@@ -12,7 +12,7 @@ use dstack_core::{Client, ClientError};
 
 use super::follow::{Follow, current};
 use super::narrator::Narrator;
-use super::submission::{Work, pack, work};
+use super::submission::{Work, files, pack, work};
 use crate::app::{App, LOCAL};
 use crate::background;
 use crate::cli::RunArgs;
@@ -50,9 +50,9 @@ pub(crate) async fn run(app: &App, args: RunArgs, variables: Vec<(String, String
         check_fit(app, client.state(), &work.workflows, new_rule.as_ref()).await?;
     }
     // What is refused has made no file by now.
-    let packed = pack(app, &work)?;
+    let files = files(app, &work)?;
     app.home.create()?;
-    let folder = app.home.blobs().put(packed.into()).await?;
+    let folder = app.home.blobs().put(pack(app, &work, &files)?).await?;
     let mut client = app.home.client()?;
     client.refresh().await?;
     if let Some(offering) = new_rule.filter(|_| !client.state().was_local_ruled()) {

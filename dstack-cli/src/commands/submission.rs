@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use dstack_core::blob::Payload;
 use dstack_core::model::{Name, Program, WorkflowSpec};
-use dstack_core::project::{FileList, Project, ProjectError, WorkflowsFile, list_files, pack_files, plan};
+use dstack_core::project::{FileList, Project, ProjectError, WorkflowsFile, check_size, list_files, pack_files, plan};
 
 use crate::app::{App, shown};
 use crate::cli::{RunArgs, RunResources};
@@ -128,19 +129,25 @@ fn without_place(error: ProjectError) -> Failure {
     }
 }
 
-/// The folder's files, packed; says before how many and how large they are.
-pub(crate) fn pack(app: &App, work: &Work) -> Result<Vec<u8>, Failure> {
+/// The folder's files: says how many and how large they are, and refuses too many.
+pub(crate) fn files(app: &App, work: &Work) -> Result<FileList, Failure> {
     let files = list_files(&work.root)?;
     print::say(&files_line(app, work, &files));
     if let Some(largest) = files.largest().filter(|file| file.size > LARGE_FILE_BYTES) {
         let size = dstack_core::model::Bytes(largest.size);
         print::warn(&format!("{} has {size}: a line in .gitignore leaves it out", largest.path.display()));
     }
-    let packed = pack_files(&work.root, &files)?;
+    check_size(&files)?;
+    Ok(files)
+}
+
+/// The files, packed.
+pub(crate) fn pack(app: &App, work: &Work, files: &FileList) -> Result<Payload, Failure> {
+    let packed = pack_files(&work.root, files, app.home.blobs().writer()?)?;
     if !packed.left_behind.is_empty() {
         print::warn(&format!("links that lead out of the folder are left out: {}", some(&packed.left_behind)));
     }
-    Ok(packed.bytes)
+    Ok(packed.bytes.finish()?)
 }
 
 fn files_line(app: &App, work: &Work, files: &FileList) -> String {

@@ -10,6 +10,6 @@ mod unpack;
 #[cfg(test)]
 mod tests;
 
-pub use pack::{Packed, pack, pack_path};
+pub use pack::{Packed, pack, pack_into, pack_path, pack_path_into};
 pub use read::{ArchiveError, Entry, EntryKind, Limits, list};
 pub use unpack::{Unpacked, unpack};

@@ -11,9 +11,10 @@ const LEVEL: i32 = 3;
 
 /// A packed archive and what is to be said about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
-    /// The zstd-compressed tar archive. Equal trees give equal bytes: sorted, no times, no owners, only the executable bit.
-    pub bytes: Vec<u8>,
+pub struct Packed<W = Vec<u8>> {
+    /// Where the zstd-compressed tar archive was written. Equal trees give equal bytes: sorted, no times, no owners, only the
+    /// executable bit.
+    pub bytes: W,
     /// Links that lead out or nowhere, and what is neither file, folder nor link: not packed. Sorted.
     pub left_behind: Vec<String>,
     /// Files and links in it.
@@ -32,11 +33,19 @@ pub struct Packed {
 /// # Errors
 /// A listed path that cannot be read, with its name, or a path that is not below `root`.
 pub fn pack<'a>(root: &Path, entries: impl Iterator<Item = &'a Path>) -> io::Result<Packed> {
+    pack_into(root, entries, Vec::new())
+}
+
+/// As [`pack`], written to `out`.
+///
+/// # Errors
+/// As [`pack`], and where `out` cannot be written.
+pub fn pack_into<'a, W: Write>(root: &Path, entries: impl Iterator<Item = &'a Path>, out: W) -> io::Result<Packed<W>> {
     let base = fs::canonicalize(root)?;
     let mut paths: Vec<&Path> = entries.collect();
     paths.sort_unstable();
     paths.dedup();
-    let mut packer = Packer::new(base, links::target)?;
+    let mut packer = Packer::new(base, links::target, out)?;
     for path in paths {
         check_relative(path)?;
         packer.add(path, path)?;
@@ -53,6 +62,14 @@ pub fn pack<'a>(root: &Path, entries: impl Iterator<Item = &'a Path>) -> io::Res
 /// # Errors
 /// Something that cannot be read, with its name, or a path that is not below `root`.
 pub fn pack_path(root: &Path, relative: &Path) -> io::Result<Option<Packed>> {
+    pack_path_into(root, relative, Vec::new())
+}
+
+/// As [`pack_path`], written to `out`.
+///
+/// # Errors
+/// As [`pack_path`], and where `out` cannot be written.
+pub fn pack_path_into<W: Write>(root: &Path, relative: &Path, out: W) -> io::Result<Option<Packed<W>>> {
     check_relative(relative)?;
     let root = fs::canonicalize(root)?;
     let place = root.join(relative);
@@ -60,11 +77,11 @@ pub fn pack_path(root: &Path, relative: &Path) -> io::Result<Option<Packed>> {
         return Ok(None);
     }
     let Some(base) = fs::canonicalize(&place).ok().filter(|base| base.starts_with(&root)) else {
-        let mut nothing = Packer::new(root, links::live_target)?;
+        let mut nothing = Packer::new(root, links::live_target, out)?;
         nothing.left_behind.push(relative.display().to_string());
         return nothing.finish().map(Some);
     };
-    let mut packer = Packer::new(base, links::live_target)?;
+    let mut packer = Packer::new(base, links::live_target, out)?;
     packer.add(Path::new(""), relative)?;
     packer.finish().map(Some)
 }
@@ -93,19 +110,19 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 }
 
 /// Builds one archive of what is below the real folder (or file) `base`.
-struct Packer {
+struct Packer<W: Write> {
     base: PathBuf,
     target: fn(&Path, &Path) -> Option<PathBuf>,
-    tar: tar::Builder<zstd::Encoder<'static, Vec<u8>>>,
+    tar: tar::Builder<zstd::Encoder<'static, W>>,
     left_behind: Vec<String>,
     files: u64,
     entries: u64,
     size: u64,
 }
 
-impl Packer {
-    fn new(base: PathBuf, target: fn(&Path, &Path) -> Option<PathBuf>) -> io::Result<Self> {
-        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL)?;
+impl<W: Write> Packer<W> {
+    fn new(base: PathBuf, target: fn(&Path, &Path) -> Option<PathBuf>, out: W) -> io::Result<Self> {
+        let mut encoder = zstd::Encoder::new(out, LEVEL)?;
         encoder.include_checksum(true)?;
         let tar = tar::Builder::new(encoder);
         Ok(Self { base, target, tar, left_behind: Vec::new(), files: 0, entries: 0, size: 0 })
@@ -174,7 +191,7 @@ impl Packer {
         self.tar.append_data(header, as_path, content).map_err(|error| named(as_path, &error))
     }
 
-    fn finish(mut self) -> io::Result<Packed> {
+    fn finish(mut self) -> io::Result<Packed<W>> {
         let mut encoder = self.tar.into_inner()?;
         encoder.flush()?;
         let bytes = encoder.finish()?;

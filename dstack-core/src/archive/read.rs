@@ -1,7 +1,7 @@
 //! Reading an archive that may come from anywhere: every count and size has a bound.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -99,7 +99,7 @@ pub struct Entry {
 ///
 /// # Errors
 /// Every archive that would not be unpacked.
-pub fn list(bytes: &[u8]) -> Result<Vec<Entry>, ArchiveError> {
+pub fn list(bytes: impl BufRead) -> Result<Vec<Entry>, ArchiveError> {
     let mut entries = Vec::new();
     for_each(bytes, &Limits::default(), |path, size, content, _| {
         let kind = match content {
@@ -122,7 +122,7 @@ pub(super) enum Content {
 
 /// Hands over every entry: its checked path, the bytes of a file, what it is, and the file's content.
 pub(super) fn for_each(
-    bytes: &[u8],
+    bytes: impl BufRead,
     limits: &Limits,
     mut visit: impl FnMut(&Path, u64, Content, &mut dyn Read) -> Result<(), ArchiveError>,
 ) -> Result<(), ArchiveError> {

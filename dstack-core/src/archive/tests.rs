@@ -84,7 +84,7 @@ fn case_09_links_that_stay_inside_arrive_and_the_others_are_named() {
     case_09_tree(from.path());
     let packed = pack_path(from.path(), Path::new("out")).expect("it can be packed").expect("it is there");
     assert_eq!(packed.left_behind, ["out/dangling", "out/outside", "out/up"]);
-    unpack(&packed.bytes, to.path(), &Limits::default()).expect("it can be unpacked");
+    unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("it can be unpacked");
     for path in ["out/link", "out/dir/f", "out/real/f"] {
         assert_eq!(fs::read_to_string(to.path().join(path)).expect("it arrived"), "hi\n", "{path}");
     }
@@ -97,7 +97,7 @@ fn case_09_an_artifact_that_is_itself_a_link_arrives_with_its_content() {
     case_09_tree(from.path());
     let packed = pack_path(from.path(), Path::new("latest")).expect("it can be packed").expect("it is there");
     assert_eq!(packed.left_behind, ["latest/dangling", "latest/outside", "latest/up"]);
-    unpack(&packed.bytes, to.path(), &Limits::default()).expect("it can be unpacked");
+    unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("it can be unpacked");
     assert_eq!(fs::read_to_string(to.path().join("latest/dir/f")).expect("it arrived"), "hi\n");
 }
 
@@ -123,7 +123,7 @@ fn an_absolute_link_to_something_inside_arrives_as_a_relative_one() {
     let target = from.path().join("out/run/1");
     symlink(target, from.path().join("out/deep/er/latest")).expect("a link can be made");
     let packed = pack_path(from.path(), Path::new("out")).expect("it can be packed").expect("it is there");
-    let entries = list(&packed.bytes).expect("it is whole");
+    let entries = list(&packed.bytes[..]).expect("it is whole");
     let link = entries.iter().find(|entry| entry.path == "out/deep/er/latest").expect("the link is there");
     assert_eq!(link.kind, EntryKind::Link("../../run/1".to_owned()));
 }
@@ -162,9 +162,9 @@ fn nothing_is_written_outside_whatever_an_archive_says() {
     for entries in refused {
         let around = folder();
         let inside = around.path().join("in");
-        let result = unpack(&hostile(entries), &inside, &Limits::default());
+        let result = unpack(&hostile(entries)[..], &inside, &Limits::default());
         assert!(result.is_err(), "{entries:?}");
-        assert!(list(&hostile(entries)).is_err(), "{entries:?}");
+        assert!(list(&hostile(entries)[..]).is_err(), "{entries:?}");
         assert!(tree(around.path()).keys().all(|path| path.starts_with("in")), "{entries:?}");
     }
 }
@@ -185,7 +185,7 @@ fn a_link_is_never_written_through() {
         (Symlink, "ln", "own"),
         (Regular, "ln/g", "new"),
     ]);
-    unpack(&archive, &inside, &Limits::default()).expect("it stays inside");
+    unpack(&archive[..], &inside, &Limits::default()).expect("it stays inside");
     assert_eq!(fs::read_to_string(around.path().join("victim/f")).expect("it is there"), "untouched");
     assert_eq!(fs::read_to_string(inside.join("l/f")).expect("it is there"), "new");
     assert!(!inside.join("own/g").exists());
@@ -194,7 +194,7 @@ fn a_link_is_never_written_through() {
 #[test]
 fn setuid_is_dropped() {
     let to = folder();
-    unpack(&hostile(&[(Regular, "f", "x")]), to.path(), &Limits::default()).expect("it is harmless");
+    unpack(&hostile(&[(Regular, "f", "x")])[..], to.path(), &Limits::default()).expect("it is harmless");
     let mode = fs::metadata(to.path().join("f")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o7000, 0);
     assert_ne!(mode & 0o100, 0);
@@ -205,11 +205,11 @@ fn counts_and_sizes_are_bounded() {
     let archive = hostile(&[(Regular, "a", "12345"), (Regular, "b", "12345")]);
     let to = folder();
     let few = Limits { entries: 1, size: 100 };
-    assert!(matches!(unpack(&archive, to.path(), &few), Err(ArchiveError::TooMany(1))));
+    assert!(matches!(unpack(&archive[..], to.path(), &few), Err(ArchiveError::TooMany(1))));
     let small = Limits { entries: 10, size: 9 };
-    assert!(matches!(unpack(&archive, to.path(), &small), Err(ArchiveError::TooLarge(9))));
+    assert!(matches!(unpack(&archive[..], to.path(), &small), Err(ArchiveError::TooLarge(9))));
     let enough = Limits { entries: 2, size: 10 };
-    assert_eq!(unpack(&archive, to.path(), &enough).expect("it fits"), Unpacked { files: 2, size: 10 });
+    assert_eq!(unpack(&archive[..], to.path(), &enough).expect("it fits"), Unpacked { files: 2, size: 10 });
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_name_of_megabytes_is_refused_before_it_is_read() {
     header.set_cksum();
     builder.append(&header, &[b'a'; 4096][..]).expect("memory takes it");
     let archive = builder.into_inner().and_then(zstd::Encoder::finish).expect("memory takes it");
-    assert!(matches!(list(&archive), Err(ArchiveError::Outside(_))));
+    assert!(matches!(list(&archive[..]), Err(ArchiveError::Outside(_))));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn long_names_travel() {
     write(from.path(), &path, "x");
     link(from.path(), &path, "l");
     let packed = pack(from.path(), ["l", &path].into_iter().map(Path::new)).expect("it can be packed");
-    unpack(&packed.bytes, to.path(), &Limits::default()).expect("it can be unpacked");
+    unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("it can be unpacked");
     assert_eq!(tree(from.path()), tree(to.path()));
 }
 
@@ -247,8 +247,8 @@ fn a_damaged_or_cut_archive_is_no_archive() {
         let mut damaged = packed.clone();
         damaged[place] ^= 0x10;
         // The size field of the frame's header may grow without harm; content never differs in silence.
-        if let Ok(entries) = list(&damaged) {
-            assert_eq!(entries, list(&packed).expect("it is whole"), "byte {place}");
+        if let Ok(entries) = list(&damaged[..]) {
+            assert_eq!(entries, list(&packed[..]).expect("it is whole"), "byte {place}");
         }
     }
 }
@@ -293,7 +293,7 @@ proptest! {
         fs::create_dir(&root).expect("a folder can be made");
         lay(&root, &files);
         let packed = pack_path(from.path(), Path::new("out")).expect("it can be packed").expect("it is there");
-        unpack(&packed.bytes, to.path(), &Limits::default()).expect("our own archives can be unpacked");
+        unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("our own archives can be unpacked");
         let (mut before, after) = (tree(from.path()), tree(to.path()));
         for path in &packed.left_behind {
             prop_assert!(before.remove(Path::new(path)).is_some());
@@ -303,7 +303,7 @@ proptest! {
             prop_assert_eq!(what, &after[path]);
         }
         // Again over what is there: the same tree and, packed again, the same bytes.
-        unpack(&packed.bytes, to.path(), &Limits::default()).expect("again is harmless");
+        unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("again is harmless");
         prop_assert_eq!(&tree(to.path()), &after);
         let again = pack_path(to.path(), Path::new("out")).expect("it can be packed").expect("it is there");
         if packed.left_behind.is_empty() {
@@ -314,9 +314,9 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic_or_leave_the_folder(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let around = folder();
-        let _ = unpack(&bytes, &around.path().join("in"), &Limits::default());
+        let _ = unpack(&bytes[..], &around.path().join("in"), &Limits::default());
         let plain = zstd::encode_all(&bytes[..], 1).expect("memory takes it");
-        let _ = unpack(&plain, &around.path().join("in"), &Limits { entries: 10, size: 1000 });
+        let _ = unpack(&plain[..], &around.path().join("in"), &Limits { entries: 10, size: 1000 });
         prop_assert!(tree(around.path()).keys().all(|path| path.starts_with("in")));
     }
 }

@@ -1,7 +1,7 @@
 //! From an archive to files below one folder, and nowhere else.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub struct Unpacked {
 ///
 /// # Errors
 /// At the first entry that is not allowed or cannot be written; what came before it stays.
-pub fn unpack(bytes: &[u8], into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
+pub fn unpack(bytes: impl BufRead, into: &Path, limits: &Limits) -> Result<Unpacked, ArchiveError> {
     fs::create_dir_all(into).map_err(|source| failed(into, source))?;
     let mut unpacked = Unpacked::default();
     for_each(bytes, limits, |path, size, content, reader| {

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use sha2::{Digest, Sha256};
 
+use super::Payload;
 use crate::model::{AttemptId, BlobId};
 
 /// Why stored bytes cannot be had or kept.
@@ -21,6 +22,12 @@ pub enum BlobError {
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<std::io::Error> for BlobError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Unreachable(error.into())
+    }
+}
+
 /// The address of these bytes: their SHA-256.
 pub fn blob_id(bytes: &[u8]) -> BlobId {
     BlobId(Sha256::digest(bytes).into())
@@ -30,10 +37,10 @@ pub fn blob_id(bytes: &[u8]) -> BlobId {
 #[async_trait]
 pub trait BlobStore: Send + Sync {
     /// Keeps the bytes; when it returns, they survive a power cut. Putting the same bytes again costs nothing.
-    async fn put(&self, bytes: Buffer) -> Result<BlobId, BlobError>;
+    async fn put(&self, payload: Payload) -> Result<BlobId, BlobError>;
 
     /// The bytes, checked against their hash.
-    async fn get(&self, id: BlobId) -> Result<Buffer, BlobError>;
+    async fn get(&self, id: BlobId) -> Result<Payload, BlobError>;
 }
 
 /// What attempts printed, by offset.

@@ -1,7 +1,7 @@
 //! Stored bytes as files.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use tokio::task::spawn_blocking;
 
-use super::{BlobError, BlobStore, OutputStore, blob_id};
+use super::{BlobError, BlobStore, OutputStore, Payload, PayloadWriter};
 use crate::model::{AttemptId, BlobId};
 
 /// Tells temporary files of this process apart.
@@ -46,6 +46,15 @@ impl BlobFolder {
         Self { root }
     }
 
+    /// Writes a payload that is to become one of these blobs.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn writer(&self) -> io::Result<PayloadWriter> {
+        make_folders(&self.root)?;
+        Ok(PayloadWriter::new(&self.root))
+    }
+
     fn path(&self, id: BlobId) -> PathBuf {
         let name = id.to_string();
         let (first, rest) = name.split_at(2);
@@ -53,16 +62,17 @@ impl BlobFolder {
     }
 }
 
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn put(path: &Path, payload: &Payload, id: BlobId) -> io::Result<()> {
     // What is there is whole; what is there and damaged is written anew.
-    if fs::metadata(path).is_ok_and(|facts| facts.len() == bytes.len() as u64) && fs::read(path)? == bytes {
+    if fs::metadata(path).is_ok_and(|facts| facts.len() == payload.len()) && Payload::file(path.to_owned())?.id()? == id
+    {
         return Ok(());
     }
     let folder = path.parent().ok_or_else(|| io::Error::other("a blob's file has a folder"))?;
     make_folders(folder)?;
     let number = WRITTEN_SO_FAR.fetch_add(1, Ordering::Relaxed);
     let temporary = folder.join(format!(".new-{}-{number}", std::process::id()));
-    let written = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+    let written = write_synced(&temporary, payload).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
@@ -72,31 +82,37 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     folder.parent().map_or(Ok(()), |root| File::open(root)?.sync_all())
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// What is small is read at once; what is not stays in its file.
+fn get(path: PathBuf) -> io::Result<Payload> {
+    let payload = Payload::file(path)?;
+    if payload.len() <= SHORT_BYTES as u64 { payload.bytes().map(Payload::from) } else { Ok(payload) }
+}
+
+fn write_synced(path: &Path, payload: &Payload) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
+    io::copy(&mut payload.reader()?, &mut file)?;
     file.sync_all()
 }
 
 #[async_trait]
 impl BlobStore for BlobFolder {
-    async fn put(&self, bytes: Buffer) -> Result<BlobId, BlobError> {
+    async fn put(&self, payload: Payload) -> Result<BlobId, BlobError> {
         let folder = self.clone();
         apart(move || {
-            let id = blob_id(&bytes);
-            put(&folder.path(id), &bytes).map_err(unreachable)?;
+            let id = payload.id()?;
+            put(&folder.path(id), &payload, id)?;
             Ok(id)
         })
         .await
     }
 
-    async fn get(&self, id: BlobId) -> Result<Buffer, BlobError> {
+    async fn get(&self, id: BlobId) -> Result<Payload, BlobError> {
         let path = self.path(id);
-        apart(move || match fs::read(path) {
-            Ok(bytes) if blob_id(&bytes) == id => Ok(bytes.into()),
+        apart(move || match get(path) {
+            Ok(payload) if payload.id()? == id => Ok(payload),
             Ok(_) => Err(BlobError::Damaged(id)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(BlobError::Missing(id)),
-            Err(error) => Err(unreachable(error)),
+            Err(error) => Err(error.into()),
         })
         .await
     }
@@ -226,12 +242,12 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder can be made");
         let blobs = BlobFolder::new(root.path().to_owned());
         let content = Buffer::from_static(b"content");
-        let id = block_on(blobs.put(content.clone())).expect("put");
+        let id = block_on(blobs.put(content.clone().into())).expect("put");
         for damage in [&b"contenT"[..], b"conten", b""] {
             fs::write(blobs.path(id), damage).expect("damaged");
             assert!(matches!(block_on(blobs.get(id)), Err(BlobError::Damaged(damaged)) if damaged == id));
-            block_on(blobs.put(content.clone())).expect("put again");
-            assert_eq!(block_on(blobs.get(id)).expect("healed"), content);
+            block_on(blobs.put(content.clone().into())).expect("put again");
+            assert_eq!(block_on(blobs.get(id)).expect("healed").bytes().expect("healed"), content);
         }
     }
 
@@ -239,7 +255,7 @@ mod tests {
     fn a_blob_is_one_file_for_its_owner_alone_and_nothing_else_stays() {
         let root = tempfile::tempdir().expect("a temporary folder can be made");
         let blobs = BlobFolder::new(root.path().to_owned());
-        let id = block_on(blobs.put(Buffer::from_static(b"content"))).expect("put");
+        let id = block_on(blobs.put(Buffer::from_static(b"content").into())).expect("put");
         assert_eq!(fs::metadata(blobs.path(id)).expect("there").permissions().mode() & 0o777, 0o600);
         let folder = blobs.path(id).parent().expect("it has one").to_owned();
         assert_eq!(fs::read_dir(folder).expect("read").count(), 1);

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
-use super::{BlobError, BlobStore, OutputStore, blob_id};
+use super::{BlobError, BlobStore, OutputStore, Payload, blob_id};
 use crate::model::{AttemptId, BlobId};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -26,14 +26,15 @@ impl MemoryBlobs {
 
 #[async_trait]
 impl BlobStore for MemoryBlobs {
-    async fn put(&self, bytes: Buffer) -> Result<BlobId, BlobError> {
+    async fn put(&self, payload: Payload) -> Result<BlobId, BlobError> {
+        let bytes = payload.bytes()?;
         let id = blob_id(&bytes);
         lock(&self.0).entry(id).or_insert(bytes);
         Ok(id)
     }
 
-    async fn get(&self, id: BlobId) -> Result<Buffer, BlobError> {
-        lock(&self.0).get(&id).cloned().ok_or(BlobError::Missing(id))
+    async fn get(&self, id: BlobId) -> Result<Payload, BlobError> {
+        lock(&self.0).get(&id).cloned().map(Payload::from).ok_or(BlobError::Missing(id))
     }
 }
 

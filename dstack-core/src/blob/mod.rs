@@ -9,9 +9,11 @@ mod folder;
 pub mod laws;
 mod manifest;
 mod memory;
+mod payload;
 
 pub use blob_store::{BlobError, BlobStore, OutputStore, blob_id};
 #[cfg(feature = "local")]
 pub use folder::{BlobFolder, OutputFolder};
 pub use manifest::{Manifest, ManifestEntry};
 pub use memory::{MemoryBlobs, MemoryOutput};
+pub use payload::{Payload, PayloadWriter};

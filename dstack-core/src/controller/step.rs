@@ -245,7 +245,7 @@ impl Controller {
                 }
                 self.observations.extend(seen);
             }
-            (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, is_ready }) => {
+            (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, greeting }) => {
                 let key = (runner, claim);
                 if let Err(LaunchError::Throttled(why) | LaunchError::Credentials(why)) = &answer {
                     tracing::warn!(%runner, %why, "the launch was not taken; it is sent again");
@@ -254,7 +254,7 @@ impl Controller {
                 } else {
                     self.claims.in_doubt(key);
                 }
-                self.observations.push(Observation::LaunchAnswered { runner, claim, answer, is_ready });
+                self.observations.push(Observation::LaunchAnswered { runner, claim, answer, greeting });
             }
             (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Failed(_)) => {
                 self.claims.clear((runner, claim))

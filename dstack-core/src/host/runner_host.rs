@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
-use crate::model::{AttemptId, Exit, Place, Program, Shell, Span};
+use crate::blob::Payload;
+use crate::model::{AttemptId, Exit, Greeting, Place, Program, Shell, Span};
 use crate::secret::Secret;
 
 /// What an attempt runs, without its secrets.
@@ -29,7 +30,7 @@ pub struct Job {
 #[derive(Debug, Clone, Default)]
 pub struct Contents {
     /// Packed folders (zstd-compressed tar archives): the project's, then those with dependencies' artifacts.
-    pub archives: Vec<Buffer>,
+    pub archives: Vec<Payload>,
 }
 
 /// Answer to [`RunnerHost::start`].
@@ -91,7 +92,7 @@ impl Polled {
 pub struct Fetched {
     /// The artifact's files as one packed archive (zstd-compressed tar) with paths below the attempt's folder; absent when
     /// the path is not there.
-    pub archive: Option<Buffer>,
+    pub archive: Option<Payload>,
     /// Links that lead out of the artifact or nowhere: left behind.
     pub left_behind: Vec<String>,
 }
@@ -123,6 +124,10 @@ pub enum HostError {
 /// every caller. Dropping any future leaves what it did unknown and harms nothing.
 #[async_trait]
 pub trait RunnerHost: Send + Sync {
+    /// The first contact, and every later one that wants to know who answers. Where an identity is pinned, another one is
+    /// [`HostError::Changed`].
+    async fn greet(&self, place: &Place) -> Result<Greeting, HostError>;
+
     /// Lays the contents into the attempt's folder. Doing it again is harmless, also once the attempt has begun.
     async fn stage(&self, place: &Place, attempt: AttemptId, contents: &Contents) -> Result<(), HostError>;
 
@@ -136,8 +141,7 @@ pub trait RunnerHost: Send + Sync {
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<Begun, HostError>;
 
-    /// Progress and output of these attempts from these offsets on: one trip for all of them. With none, it tells only that
-    /// the runner answers.
+    /// Progress and output of these attempts from these offsets on: one trip for all of them.
     async fn poll(&self, place: &Place, attempts: &[(AttemptId, u64)]) -> Result<Vec<Polled>, HostError>;
 
     /// Ends an attempt or forbids its start. `Staged` is never the answer of a later poll.

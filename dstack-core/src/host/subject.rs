@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes as Buffer;
 use futures::future::BoxFuture;
 
 use super::RunnerHost;
+use crate::blob::Payload;
 use crate::model::Place;
 
 /// What the laws are tried on.
@@ -20,10 +20,10 @@ pub trait Subject: Send + Sync {
     fn host(&self) -> Arc<dyn RunnerHost>;
 
     /// Packs files, by their paths, the way in which this host wants them staged.
-    fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Buffer;
+    fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Payload;
 
     /// The files in what this host fetched, by their paths. Folders are left out.
-    fn unpack(&self, archive: &Buffer) -> BTreeMap<String, Vec<u8>>;
+    fn unpack(&self, archive: &Payload) -> BTreeMap<String, Vec<u8>>;
 }
 
 /// A law as a value.

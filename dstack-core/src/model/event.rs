@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attempt::{Exit, Loss};
 use super::rule::{Offering, RuleKey};
-use super::runner::{Address, Certificate, ClaimEnd, ClaimNumber, LaunchRequest, MachineId, StopReason};
+use super::runner::{Address, Certificate, ClaimEnd, ClaimNumber, Identity, LaunchRequest, MachineId, StopReason};
 use super::settings::Settings;
 use super::workflow::{Name, WorkflowSpec};
 use super::{At, AttemptId, BlobId, ControllerId, LogId, MicroUsd, RunId, RunnerId, Span, WorkflowId};
@@ -265,6 +265,9 @@ events! {
         /// How it is reached, if that was learnt after the launch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<Address>,
+        /// Who answered: pinned from here on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
     }
     /// The cloud announced that it takes the runner back.
     RunnerNoticed {

@@ -26,12 +26,14 @@ pub use event::{DecodeError, Encoded, EncodedRef, Event};
 pub use ids::{AppendId, AttemptId, ControllerId, IdError, LaunchId, LogId, RunId, RunnerId, WorkflowId};
 pub use outstanding::{Action, ActionKey, outstanding};
 pub use plan::{Item, Plan, Tick, WaitReason};
-pub use reconcile::{Observation, reconcile};
+pub use reconcile::{Greeting, Observation, reconcile};
 pub use record::{Batch, Content, Record, RecordHash};
 pub use rule::{Gpus, LaunchTiming, Offering, Purchase, RuleKey, Scope};
-pub use runner::{Address, Certificate, ClaimEnd, ClaimNumber, LaunchRequest, MachineId, Place, StopReason, Token};
+pub use runner::{
+    Address, Certificate, ClaimEnd, ClaimNumber, Identity, LaunchRequest, MachineId, Place, StopReason, Token,
+};
 pub use schedule::schedule;
-pub use settings::Settings;
+pub use settings::{LaunchOptions, Settings};
 pub use state::State;
 pub use units::{At, BlobId, Bytes, MicroUsd, MilliCpu, Seq, Span};
 pub use workflow::{GpuNeed, Name, NameError, Needs, Program, Retry, Shell, WorkflowSpec};

@@ -196,6 +196,8 @@ impl Plan {
                         scope: offering.scope.clone(),
                         zone,
                         image: state.settings().image.clone().unwrap_or_else(|| offering.image.clone()),
+                        options: state.settings().launch.clone(),
+                        details: offering.details.clone(),
                         timing: offering.timing,
                     };
                     let runner = RunnerId::from_entropy(mint.entropy());

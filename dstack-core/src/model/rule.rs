@@ -1,5 +1,6 @@
 //! What a user allows: an offering of a provider, and how many runners of it at most.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,9 @@ pub struct Offering {
     /// The machine image that a launch uses, resolved.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// What only the provider itself reads: copied into each launch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
     /// All runners of this offering share one machine: its resources are there once, not once for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,

@@ -1,5 +1,6 @@
 //! One machine from the wish for it to the proof of its end.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::ids::base32;
 use super::rule::{LaunchTiming, RuleKey, Scope};
-use super::{LaunchId, LogId, RunnerId};
+use super::{LaunchId, LaunchOptions, LogId, RunnerId};
 
 /// The cloud's name of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,6 +61,12 @@ pub struct LaunchRequest {
     /// The resolved machine image.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// What the user had set for runners in a cloud.
+    #[serde(default, skip_serializing_if = "LaunchOptions::is_default")]
+    pub options: LaunchOptions,
+    /// The offering's own facts for the provider.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub details: BTreeMap<String, String>,
     /// Bounds of the provider's answers.
     pub timing: LaunchTiming,
 }
@@ -177,7 +184,14 @@ pub enum ClaimEnd {
 #[serde(transparent)]
 pub struct Address(pub String);
 
-/// A runner as records and people name it.
+/// What a runner proved to be at the first contact: its SSH host key, say. What it means is its host's business.
+///
+/// It is pinned in the log. Whoever answers with another identity from then on is not this runner.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identity(pub String);
+
+/// A claim's number on its runner, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ClaimNumber(pub u32);
@@ -191,4 +205,6 @@ pub struct Place {
     pub machine: MachineId,
     /// How it is reached.
     pub address: Address,
+    /// Who answers there, once that is pinned.
+    pub identity: Option<Identity>,
 }

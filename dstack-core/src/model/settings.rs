@@ -21,6 +21,38 @@ pub struct Settings {
     /// The machine image of launches, instead of the provider's own choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// What launches in a cloud carry besides.
+    #[serde(skip_serializing_if = "LaunchOptions::is_default")]
+    pub launch: LaunchOptions,
+}
+
+/// What a user can set for runners in a cloud. Each launch freezes it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LaunchOptions {
+    /// A runner that no controller reaches keeps results that nobody has fetched for this long, then ends itself.
+    pub result_hold: Span,
+    /// Port of the runners' SSH server, instead of what their image says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_port: Option<u16>,
+    /// User to log in as, instead of what their image says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_user: Option<String>,
+    /// Addresses that may reach the runners' SSH server, as a CIDR block, instead of the controller's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh_from: Option<String>,
+}
+
+impl LaunchOptions {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for LaunchOptions {
+    fn default() -> Self {
+        Self { result_hold: Span::from_mins(12 * 60), ssh_port: None, ssh_user: None, ssh_from: None }
+    }
 }
 
 impl Default for Settings {
@@ -32,6 +64,7 @@ impl Default for Settings {
             stop_grace: Span::from_secs(10),
             max_losses: 5,
             image: None,
+            launch: LaunchOptions::default(),
         }
     }
 }

@@ -29,7 +29,7 @@ mod tests;
 
 pub use error::{Place, ProjectError};
 pub use files::{FileList, ListedFile, list_files};
-pub use pack::{MAX_UNPACKED, pack_files};
+pub use pack::{MAX_UNPACKED, check_size, pack_files};
 pub use plan::{Environment, Planned, Warning, plan};
 pub use project::Project;
 pub use variables::Declared;

@@ -1,6 +1,7 @@
 //! The project's files as the archive that every attempt begins with.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Component, Path};
 
 use crate::archive::{self, Packed};
@@ -12,11 +13,21 @@ use super::{FileList, ProjectError};
 pub const MAX_UNPACKED: u64 = 2 << 30;
 const NAMED_FOLDERS: usize = 3;
 
-/// Packs the listed files; equal files give equal bytes. Links that lead out of the project are left behind and named.
+/// Packs the listed files into `out`; equal files give equal bytes. Links that lead out of the project are left behind and named.
 ///
 /// # Errors
 /// Over [`MAX_UNPACKED`] it is refused before anything is read, with the largest folders; also a file that cannot be read.
-pub fn pack_files(root: &Path, list: &FileList) -> Result<Packed, ProjectError> {
+pub fn pack_files<W: Write>(root: &Path, list: &FileList, out: W) -> Result<Packed<W>, ProjectError> {
+    check_size(list)?;
+    archive::pack_into(root, list.files.iter().map(|file| file.path.as_path()), out)
+        .map_err(|error| ProjectError::io(root.display(), error))
+}
+
+/// Refuses more than [`MAX_UNPACKED`].
+///
+/// # Errors
+/// The refusal, with the largest folders.
+pub fn check_size(list: &FileList) -> Result<(), ProjectError> {
     if list.size > MAX_UNPACKED {
         return Err(ProjectError::TooLarge(format!(
             "the project's files have {}, and at most {} are sent: add what is not needed to .gitignore (largest: {})",
@@ -25,8 +36,7 @@ pub fn pack_files(root: &Path, list: &FileList) -> Result<Packed, ProjectError> 
             largest(list)
         )));
     }
-    archive::pack(root, list.files.iter().map(|file| file.path.as_path()))
-        .map_err(|error| ProjectError::io(root.display(), error))
+    Ok(())
 }
 
 /// The largest of what lies directly in the project's root.

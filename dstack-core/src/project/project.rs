@@ -1,6 +1,7 @@
 //! The folder of a project.
 
 use std::fs;
+use std::io::Write;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -58,8 +59,8 @@ impl Project {
     ///
     /// # Errors
     /// Too many bytes, with the largest folders, or a file that cannot be read.
-    pub fn pack(&self, files: &FileList) -> Result<Packed, ProjectError> {
-        pack_files(&self.root, files)
+    pub fn pack<W: Write>(&self, files: &FileList, out: W) -> Result<Packed<W>, ProjectError> {
+        pack_files(&self.root, files, out)
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, ProjectError> {

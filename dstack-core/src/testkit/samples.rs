@@ -4,6 +4,7 @@ use crate::model::rule::Gpus;
 use crate::model::{
     Bytes, GpuNeed, LaunchTiming, MicroUsd, MilliCpu, Name, Needs, Offering, Purchase, Scope, WorkflowSpec,
 };
+use std::collections::BTreeMap;
 
 /// A scope of this provider and region, of one account.
 pub fn scope(provider: &str, region: &str) -> Scope {
@@ -27,6 +28,7 @@ pub fn offering(name: &str, purchase: Purchase, cpus: u64) -> Offering {
         image: "image-1".to_owned(),
         pooled: false,
         timing: LaunchTiming::CLOUD,
+        details: BTreeMap::new(),
     }
 }
 

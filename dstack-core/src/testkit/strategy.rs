@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 use super::history::{Act, Job, Luck};
 use super::samples;
@@ -13,9 +14,9 @@ use crate::model::event::{
     RunnerWanted, SettingsChanged, StopRequested, WorkflowSkipped, WorkflowSubmitted,
 };
 use crate::model::{
-    Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
-    Loss, MachineId, MicroUsd, Needs, Offering, Retry, RunId, RunnerId, Settings, Span, StopReason, WorkflowId,
-    WorkflowSpec,
+    Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchOptions,
+    LaunchRequest, LogId, Loss, MachineId, MicroUsd, Needs, Offering, Retry, RunId, RunnerId, Settings, Span,
+    StopReason, WorkflowId, WorkflowSpec,
 };
 
 /// One of the offerings of [`samples`].
@@ -148,6 +149,8 @@ fn request() -> impl Strategy<Value = std::sync::Arc<LaunchRequest>> {
             zone: "a".to_owned(),
             image: offering.image,
             timing: offering.timing,
+            options: LaunchOptions::default(),
+            details: BTreeMap::new(),
         })
     })
 }
@@ -238,7 +241,7 @@ fn runner_event() -> impl Strategy<Value = Event> {
         1 => (runner_id(), claim()).prop_map(|(runner, claim)| {
             LaunchFailed { runner, claim, why: "full".to_owned() }.into()
         }),
-        6 => (runner_id(), address()).prop_map(|(runner, address)| RunnerReady { runner, address }.into()),
+        6 => (runner_id(), address()).prop_map(|(runner, address)| RunnerReady { runner, address, identity: None }.into()),
         1 => runner_id().prop_map(|runner| RunnerNoticed { runner, deadline: None }.into()),
         1 => (runner_id(), stop_reason()).prop_map(|(runner, reason)| RunnerStopping { runner, reason }.into()),
         1 => (runner_id(), stop_reason(), certificate()).prop_map(|(runner, reason, certificate)| {

@@ -83,7 +83,11 @@ pub(crate) fn every_kind() -> Given {
     for (index, spec) in (0..).zip(workflows) {
         given.has([WorkflowSubmitted { id: workflow(index), spec: std::sync::Arc::new(spec) }]);
     }
-    given.launched(1).has([RunnerReady { runner: runner(1), address: Some(Address("there".to_owned())) }]);
+    given.launched(1).has([RunnerReady {
+        runner: runner(1),
+        address: Some(Address("there".to_owned())),
+        identity: None,
+    }]);
     let causes = [ExitCause::Signal(9), ExitCause::Timeout, ExitCause::OutOfMemory, ExitCause::NotStarted];
     given.assigned(0, 1, 1).has([AttemptLost { attempt: attempt(0, 1), loss: Loss::NeverBegun }]);
     given.assigned(0, 2, 1).has([AttemptLost { attempt: attempt(0, 2), loss: Loss::ShutDown }]);

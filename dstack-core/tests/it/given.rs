@@ -84,6 +84,8 @@ impl Given {
             zone: "a".to_owned(),
             image: offering.image,
             timing: offering.timing,
+            options: LaunchOptions::default(),
+            details: BTreeMap::new(),
         };
         let wanted = RunnerWanted { runner: runner(number), request: std::sync::Arc::new(request) };
         self.has::<Event>([wanted.into(), claim(number, 1).into()])
@@ -95,7 +97,7 @@ impl Given {
     }
 
     pub(crate) fn ready(&mut self, number: u64) -> &mut Self {
-        self.launched(number).has([RunnerReady { runner: runner(number), address: None }])
+        self.launched(number).has([RunnerReady { runner: runner(number), address: None, identity: None }])
     }
 
     pub(crate) fn assigned(&mut self, index: u32, number: u32, on: u64) -> &mut Self {
@@ -111,7 +113,7 @@ impl Given {
             runner: runner(number),
             claim: ClaimNumber(claim),
             answer,
-            is_ready: false,
+            greeting: None,
         })
     }
 

@@ -360,8 +360,8 @@ fn the_same_observation_twice_adds_nothing_the_second_time() {
         assert_eq!(given.sees(&observation), Vec::new(), "{observation:?} again");
     };
     let answer = Ok(machine(1));
-    seen(&mut given, Observation::LaunchAnswered { runner: runner(1), claim: ClaimNumber(1), answer, is_ready: false });
-    seen(&mut given, Observation::Answered(runner(1)));
+    seen(&mut given, Observation::LaunchAnswered { runner: runner(1), claim: ClaimNumber(1), answer, greeting: None });
+    seen(&mut given, Observation::Answered { runner: runner(1), greeting: Greeting::default() });
     given.assigned(0, 1, 1);
     seen(&mut given, Observation::Exited { attempt: attempt(0, 1), exit: Exit::exited(0) });
     seen(&mut given, Observation::Kept { attempt: attempt(0, 1), manifest: None, missing: Vec::new() });

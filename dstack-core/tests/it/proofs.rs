@@ -214,12 +214,15 @@ fn capacity_pauses_double_from_three_minutes_to_an_hour() {
 fn a_launch_whose_machine_a_look_saw_first_is_ready_when_it_has_answered_too() {
     let mut given = Given::with_max(1);
     given.launched(1);
-    let answer = |is_ready| Observation::LaunchAnswered {
+    let answer = |greeting| Observation::LaunchAnswered {
         runner: runner(1),
         claim: ClaimNumber(1),
         answer: Ok(machine(1)),
-        is_ready,
+        greeting,
     };
-    assert_eq!(given.sees(&answer(true)), vec![RunnerReady { runner: runner(1), address: None }.into()]);
-    assert_eq!(given.sees(&answer(false)), Vec::new());
+    assert_eq!(
+        given.sees(&answer(Some(Greeting::default()))),
+        vec![RunnerReady { runner: runner(1), address: None, identity: None }.into()]
+    );
+    assert_eq!(given.sees(&answer(None)), Vec::new());
 }

@@ -53,7 +53,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use dstack_core::cloud::{Absence, Known, LaunchError};
-    use dstack_core::model::{LaunchId, LaunchRequest, LogId};
+    use dstack_core::model::{LaunchId, LaunchOptions, LaunchRequest, LogId};
+    use std::collections::BTreeMap;
 
     use super::*;
 
@@ -71,6 +72,8 @@ mod tests {
             zone: OFFICE.into(),
             image: offering.image,
             timing: offering.timing,
+            options: LaunchOptions::default(),
+            details: BTreeMap::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The fake cloud's built-in catalogue.
 
 use crate::model::{Bytes, Gpus, LaunchTiming, MicroUsd, MilliCpu, Offering, Purchase, Scope};
+use std::collections::BTreeMap;
 
 /// Name, vCPUs, memory in MiB, architecture, GPU (name, count, MiB each), on-demand price in micro-dollars an hour, and
 /// the percentage that Spot is cheaper by.
@@ -53,5 +54,6 @@ fn offering(row: &Row, purchase: Purchase) -> Offering {
         image: format!("ami-fake-{arch}"),
         pooled: false,
         timing: LaunchTiming::CLOUD,
+        details: BTreeMap::new(),
     }
 }

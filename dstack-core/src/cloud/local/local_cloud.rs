@@ -1,5 +1,6 @@
 //! Machines that are folders and processes here.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -156,6 +157,7 @@ impl CloudProvider for LocalCloud {
                 settle: Span::ZERO,
                 looks_apart: Span::ZERO,
             },
+            details: BTreeMap::new(),
         }])
     }
 

@@ -16,8 +16,8 @@ use crate::host::process::test_runner::{block_on, read_pid, supervisor_command};
 use crate::host::process::{Identity, ProcessHost, RunnerFolder, kill_leftovers};
 use crate::host::{Begun, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{
-    Address, AttemptId, LaunchId, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId, Scope, Shell,
-    WorkflowId,
+    Address, AttemptId, LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId,
+    Scope, Shell, WorkflowId,
 };
 
 const LOG: LogId = LogId::from_bytes([7; 16]);
@@ -104,6 +104,8 @@ async fn request(cloud: &LocalCloud, log: LogId, launch: u64) -> LaunchRequest {
         zone: offering.zones[0].clone(),
         image: offering.image,
         timing: offering.timing,
+        options: LaunchOptions::default(),
+        details: BTreeMap::new(),
     }
 }
 
@@ -113,7 +115,7 @@ fn known(request: &LaunchRequest, is_final: bool) -> Known {
 
 fn place(machine: &Machine) -> Place {
     let address = machine.address.clone().unwrap_or_default();
-    Place { runner: RunnerId::from_bits(1), machine: machine.id.clone(), address }
+    Place { runner: RunnerId::from_bits(1), machine: machine.id.clone(), address, identity: None }
 }
 
 fn attempt(number: u64) -> AttemptId {
@@ -284,6 +286,7 @@ fn names_that_lead_elsewhere_are_refused() {
                 runner: RunnerId::from_bits(1),
                 machine: MachineId(name.to_owned()),
                 address: Address::default(),
+                identity: None,
             };
             assert!(matches!(here.host().poll(&place, &[]).await, Err(HostError::Refused(_))), "{name:?}");
         }

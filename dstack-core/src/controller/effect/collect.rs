@@ -30,7 +30,7 @@ pub(in crate::controller) async fn collect(
             missing.push(path);
             continue;
         };
-        let size = Bytes(archive.len() as u64);
+        let size = Bytes(archive.len());
         match blobs.put(archive).await {
             Ok(archive) => manifest.artifacts.push(ManifestEntry { path, archive, size }),
             Err(error) => return Outcome::Failed(error.to_string()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::outcome::{Outcome, host_failure, until};
 use crate::clock::{Boot, Clock};
-use crate::cloud::LaunchError;
+use crate::cloud::{LaunchError, Machine};
 use crate::controller::ports::Provider;
 use crate::host::RunnerHost;
 use crate::model::{LaunchRequest, MachineId, Observation, Place, RunnerId, Scope};
@@ -25,17 +25,15 @@ pub(in crate::controller) async fn launch(
     }
     let answer = until(&*clock, now.plus(timeout), provider.cloud.launch(&request)).await;
     let answer = answer.unwrap_or_else(|| Err(LaunchError::Unknown("no answer in time".to_owned())));
-    let is_ready = match &answer {
-        Ok(machine) if greets => match &machine.address {
-            Some(address) => {
-                let place = Place { runner, machine: machine.id.clone(), address: address.clone() };
-                provider.host.poll(&place, &[]).await.is_ok()
-            }
-            None => false,
-        },
-        Ok(_) | Err(_) => false,
+    let greeting = match &answer {
+        Ok(Machine { id, address: Some(address), .. }) if greets => {
+            let place = Place { runner, machine: id.clone(), address: address.clone(), identity: None };
+            let greeting = until(&*clock, clock.boot().plus(timeout), provider.host.greet(&place)).await;
+            greeting.and_then(Result::ok)
+        }
+        Ok(_) | Err(_) => None,
     };
-    Outcome::Launched { answer, is_ready }
+    Outcome::Launched { answer, greeting }
 }
 
 pub(in crate::controller) async fn terminate(provider: Provider, scope: Scope, machine: MachineId) -> Outcome {
@@ -49,8 +47,8 @@ pub(in crate::controller) async fn terminate(provider: Provider, scope: Scope, m
 }
 
 pub(in crate::controller) async fn greet(host: Arc<dyn RunnerHost>, place: Place) -> Outcome {
-    match host.poll(&place, &[]).await {
-        Ok(_) => Outcome::Saw(vec![Observation::Answered(place.runner)]),
+    match host.greet(&place).await {
+        Ok(greeting) => Outcome::Saw(vec![Observation::Answered { runner: place.runner, greeting }]),
         Err(error) => host_failure(place.runner, &error),
     }
 }

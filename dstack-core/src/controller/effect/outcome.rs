@@ -2,7 +2,7 @@
 
 use crate::clock::Boot;
 use crate::cloud::{LaunchError, Look, Machine, Notice};
-use crate::model::{ActionKey, At, AttemptId, Observation, RunnerId, Scope};
+use crate::model::{ActionKey, At, AttemptId, Greeting, Observation, RunnerId, Scope};
 
 /// What makes two effects the same: at most one of each is in flight.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub(in crate::controller) enum Outcome {
     /// This was seen.
     Saw(Vec<Observation>),
     /// A launch was answered, or was waited for long enough.
-    Launched { answer: Result<Machine, LaunchError>, is_ready: bool },
+    Launched { answer: Result<Machine, LaunchError>, greeting: Option<Greeting> },
     /// The machine's end was asked for: a look will show it.
     Terminating,
     /// The attempt is begun, or was closed before: it can be followed.

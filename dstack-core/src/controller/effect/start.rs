@@ -70,7 +70,7 @@ async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents,
     }
     for manifest in &input.manifests {
         let bytes = blobs.get(*manifest).await?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|_| BlobError::Damaged(*manifest))?;
+        let manifest: Manifest = serde_json::from_reader(bytes.reader()?).map_err(|_| BlobError::Damaged(*manifest))?;
         for entry in manifest.artifacts {
             archives.push(blobs.get(entry.archive).await?);
         }

@@ -37,7 +37,7 @@ fn a_refusal_that_proves_nothing_is_recorded_once() {
             let (mut controller, runner) = with_runner(&world, script("train", &["true"])).await;
             // Of a claim that somebody else has closed in the meantime.
             let answer = Err(LaunchError::Capacity { why: "none".to_owned(), all_zones: false, permanent: false });
-            let late = Observation::LaunchAnswered { runner, claim: ClaimNumber(9), answer, is_ready: false };
+            let late = Observation::LaunchAnswered { runner, claim: ClaimNumber(9), answer, greeting: None };
             controller.observations.push(late);
             let mut told = 0;
             for _ in 0..5 {

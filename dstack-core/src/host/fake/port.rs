@@ -12,10 +12,11 @@ use super::attempt::{Files, Verdict};
 use super::fake_host::Runners;
 use super::files::{below, normal, pack, unpack};
 use super::script::interpret;
+use crate::blob::Payload;
 use crate::clock::Boot;
 use crate::cloud::{FakeCloud, GatePoint, Moment};
 use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
-use crate::model::{AttemptId, Place};
+use crate::model::{AttemptId, Greeting, Identity, MachineId, Place};
 use crate::secret::Secret;
 
 impl FakeHost {
@@ -47,7 +48,7 @@ impl FakeHost {
             });
             (reply, delay, now)
         });
-        if !matches!(call, "poll" | "fetch") {
+        if !matches!(call, "greet" | "poll" | "fetch") {
             self.inner.changed.notify_waiters();
         }
         if let Some(delay) = delay {
@@ -104,17 +105,27 @@ fn spend(count: &mut u32) -> bool {
     had
 }
 
+/// What a machine in memory proves to be.
+fn identity(machine: &MachineId) -> Identity {
+    Identity(format!("key of {machine}"))
+}
+
 /// The files of all archives, the later ones over the earlier.
 fn laid(contents: &Contents) -> Result<Files, HostError> {
     let mut files = Files::new();
     for archive in &contents.archives {
-        files.extend(unpack(archive)?);
+        let bytes = archive.bytes().map_err(|error| HostError::Refused(error.to_string()))?;
+        files.extend(unpack(&bytes)?);
     }
     Ok(files)
 }
 
 #[async_trait]
 impl RunnerHost for FakeHost {
+    async fn greet(&self, place: &Place) -> Result<Greeting, HostError> {
+        self.call("greet", place, None, |_, _| Ok(Greeting { identity: Some(identity(&place.machine)) })).await
+    }
+
     async fn stage(&self, place: &Place, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
         self.call("stage", place, Some(attempt), |runners, _| {
             let is_full = runners.draw.chance(runners.faults.disk_full);
@@ -203,7 +214,7 @@ impl RunnerHost for FakeHost {
             let found = found.ok_or(HostError::UnknownAttempt(attempt))?;
             let path = normal("", path).ok_or_else(|| HostError::Refused(format!("{path} leads out of the folder")))?;
             let archive = below(&found.files(now), &path).map(|files| pack(&files)).transpose()?;
-            Ok(Fetched { archive, left_behind: Vec::new() })
+            Ok(Fetched { archive: archive.map(Payload::from), left_behind: Vec::new() })
         })
         .await
     }

@@ -26,6 +26,7 @@ fn place(number: u64) -> Place {
         runner: RunnerId::from_bits(number),
         machine: MachineId(format!("m-{number}")),
         address: Address("here".into()),
+        identity: None,
     }
 }
 
@@ -35,10 +36,10 @@ mod laws {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use async_trait::async_trait;
-    use bytes::Bytes as Buffer;
 
     use super::super::files::{pack, unpack};
     use super::*;
+    use crate::blob::Payload;
     use crate::host::laws::{Law, Subject};
 
     struct FakeSubject {
@@ -56,12 +57,12 @@ mod laws {
             Arc::new(self.host.clone())
         }
 
-        fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Buffer {
-            pack(files).expect("packing in memory works")
+        fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Payload {
+            pack(files).expect("packing in memory works").into()
         }
 
-        fn unpack(&self, archive: &Buffer) -> BTreeMap<String, Vec<u8>> {
-            let mut files = unpack(archive).expect("the host packed it");
+        fn unpack(&self, archive: &Payload) -> BTreeMap<String, Vec<u8>> {
+            let mut files = unpack(&archive.bytes().expect("it is in memory")).expect("the host packed it");
             files.retain(|path, _| !path.ends_with('/'));
             files
         }

@@ -79,8 +79,8 @@ pub(crate) fn stage(attempt: &AttemptFolder, contents: &Contents, temporary: &st
     }
     attempt.make().map_err(failed)?;
     let beside = attempt.path().join(temporary);
-    let unpacked = contents.archives.iter().try_for_each(|bytes| {
-        archive::unpack(bytes, &beside, &Limits::default())?;
+    let unpacked = contents.archives.iter().try_for_each(|archive| {
+        archive::unpack(archive.reader().map_err(failed)?, &beside, &Limits::default())?;
         Ok(())
     });
     let placed = unpacked.and_then(|()| place(&beside, &work).map_err(failed));

@@ -14,11 +14,12 @@ use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
 
 use super::afterwards;
-use super::folder::{Life, RunnerFolder};
+use super::folder::{AttemptFolder, Life, RunnerFolder};
 use super::wire::{Link, Reply, Request, Standing};
 use crate::archive;
+use crate::blob::{Payload, PayloadWriter};
 use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
-use crate::model::{AttemptId, Place};
+use crate::model::{AttemptId, Greeting, Place};
 use crate::secret::Secret;
 
 /// Connections that one runner's calls keep for the next ones.
@@ -188,8 +189,27 @@ fn read(path: &Path, offset: u64, length: u64) -> io::Result<Buffer> {
     Ok(bytes.into())
 }
 
+/// What is at this path of the attempt's working folder, and what had to be left behind; nothing when it is not there.
+fn pack(attempt: &AttemptFolder, path: &Path) -> io::Result<Option<(Option<Payload>, Vec<String>)>> {
+    let work = attempt.work();
+    if !work.try_exists()? {
+        return Ok(None);
+    }
+    let out = PayloadWriter::new(attempt.path());
+    let Some(packed) = archive::pack_path_into(&work, path, out)? else { return Ok(None) };
+    let is_empty = packed.entries == 0;
+    let archive = if is_empty { None } else { Some(packed.bytes.finish()?) };
+    Ok(Some((archive, packed.left_behind)))
+}
+
 #[async_trait]
 impl RunnerHost for ProcessHost {
+    /// A folder of this machine needs no identity: nobody else can answer for it.
+    async fn greet(&self, place: &Place) -> Result<Greeting, HostError> {
+        self.poll(place, &[]).await?;
+        Ok(Greeting::default())
+    }
+
     async fn stage(&self, place: &Place, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
         let runner = self.runner(place)?;
         if contents.archives.is_empty() {
@@ -255,19 +275,10 @@ impl RunnerHost for ProcessHost {
     async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
         let runner = self.runner(place)?;
         let path = PathBuf::from(path);
-        let packed = runner
-            .apart(move |folder| {
-                let work = folder.attempt(attempt).work();
-                if !work.try_exists()? {
-                    return Ok(None);
-                }
-                archive::pack_path(&work, &path)
-            })
-            .await?;
+        let packed = runner.apart(move |folder| pack(&folder.attempt(attempt), &path)).await?;
         Ok(match packed {
             None => Fetched { archive: None, left_behind: Vec::new() },
-            Some(packed) if packed.entries == 0 => Fetched { archive: None, left_behind: packed.left_behind },
-            Some(packed) => Fetched { archive: Some(packed.bytes.into()), left_behind: packed.left_behind },
+            Some((archive, left_behind)) => Fetched { archive, left_behind },
         })
     }
 

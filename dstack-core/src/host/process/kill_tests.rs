@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes as Buffer;
 
 use super::test_runner::{TestRunners, block_on, read_pid, supervisor_command};
 use super::{Life, ProcessHost, READY, is_running};
 use crate::archive;
+use crate::blob::Payload;
 use crate::host::laws::{Law, Subject};
 use crate::host::{Begun, Closing, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{AttemptId, Exit, ExitCause, Place, Program, RunId, Shell, Span, WorkflowId};
@@ -27,7 +27,7 @@ impl Subject for Processes {
         Arc::new(ProcessHost::new(self.0.root.path().to_owned()))
     }
 
-    fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Buffer {
+    fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Payload {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         for (path, content) in files {
             let path = folder.path().join(path);
@@ -38,9 +38,10 @@ impl Subject for Processes {
         packed.bytes.into()
     }
 
-    fn unpack(&self, archive: &Buffer) -> BTreeMap<String, Vec<u8>> {
+    fn unpack(&self, archive: &Payload) -> BTreeMap<String, Vec<u8>> {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        archive::unpack(archive, folder.path(), &archive::Limits::default()).expect("it was just packed");
+        archive::unpack(archive.reader().expect("it is there"), folder.path(), &archive::Limits::default())
+            .expect("it was just packed");
         let mut files = BTreeMap::new();
         let mut folders = vec![folder.path().to_owned()];
         while let Some(path) = folders.pop() {

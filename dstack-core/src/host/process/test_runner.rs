@@ -74,6 +74,7 @@ impl TestRunners {
             runner: RunnerId::from_bits(supervisors.len() as u64),
             machine: MachineId(name.clone()),
             address: Address(name),
+            identity: None,
         };
         fs::create_dir(self.path(&place)).expect("it is new");
         let command = supervisor_command();

@@ -39,6 +39,7 @@ impl State {
             claim_closed: None,
             machine: None,
             address: None,
+            identity: None,
             launched: None,
             stop: None,
             noticed: false,
@@ -137,6 +138,7 @@ impl State {
                     runner.phase = RunnerPhase::Ready;
                     runner.since = at;
                     runner.idle_since = Some(at);
+                    runner.identity.clone_from(&event.identity);
                     if event.address.is_some() {
                         runner.address.clone_from(&event.address);
                     }

@@ -9,6 +9,6 @@ mod reconcile;
 mod sightings;
 
 pub use machines::unknown_machines;
-pub use observation::Observation;
+pub use observation::{Greeting, Observation};
 pub use reconcile::reconcile;
 pub use sightings::{Sighting, Sightings};

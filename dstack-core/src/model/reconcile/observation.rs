@@ -4,7 +4,14 @@ use std::collections::BTreeMap;
 
 use super::sightings::Sighting;
 use crate::cloud::{LaunchError, Look, Machine};
-use crate::model::{At, AttemptId, BlobId, ClaimNumber, Exit, Loss, MachineId, RunnerId, Scope, Token};
+use crate::model::{At, AttemptId, BlobId, ClaimNumber, Exit, Identity, Loss, MachineId, RunnerId, Scope, Token};
+
+/// What a runner answers at the first contact.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Greeting {
+    /// Who answers, where the host can tell.
+    pub identity: Option<Identity>,
+}
 
 /// Something that was seen outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +24,8 @@ pub enum Observation {
         claim: ClaimNumber,
         /// The answer.
         answer: Result<Machine, LaunchError>,
-        /// The runner has answered as well.
-        is_ready: bool,
+        /// What the runner itself answered, if it was asked.
+        greeting: Option<Greeting>,
     },
     /// Our own claim ran out, and none of its sends did anything.
     ClaimUnused {
@@ -46,7 +53,12 @@ pub enum Observation {
         sightings: BTreeMap<Token, Sighting>,
     },
     /// The runner answered.
-    Answered(RunnerId),
+    Answered {
+        /// The runner.
+        runner: RunnerId,
+        /// Its answer.
+        greeting: Greeting,
+    },
     /// The runner is not the machine that it should be.
     Changed {
         /// The runner.

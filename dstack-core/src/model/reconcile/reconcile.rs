@@ -1,6 +1,6 @@
 //! One observation against the state.
 
-use super::{Observation, attempts, launches, machines};
+use super::{Greeting, Observation, attempts, launches, machines};
 use crate::model::event::{ClaimClosed, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason};
@@ -10,16 +10,16 @@ use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, S
 /// Facts stay true whatever came between: they may be appended at any later head.
 pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
     match observation {
-        Observation::LaunchAnswered { runner, claim, answer, is_ready } => {
+        Observation::LaunchAnswered { runner, claim, answer, greeting } => {
             let mut events = launches::answered(state, *runner, *claim, answer);
             let has_machine = match events[..] {
                 // A look may have seen the machine before its launch was answered.
-                [] => answer.is_ok() && !answered(state, *runner).is_empty(),
+                [] => answer.is_ok() && is_launched(state, *runner),
                 [Event::RunnerLaunched(_)] => true,
                 [..] => false,
             };
-            if *is_ready && has_machine {
-                events.push(RunnerReady { runner: *runner, address: None }.into());
+            if let Some(Greeting { identity }) = greeting.clone().filter(|_| has_machine) {
+                events.push(RunnerReady { runner: *runner, address: None, identity }.into());
             }
             events
         }
@@ -28,7 +28,7 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
         Observation::Looked { scope, began, look, sightings } => {
             machines::looked(state, scope, *began, look, sightings)
         }
-        Observation::Answered(runner) => answered(state, *runner),
+        Observation::Answered { runner, greeting } => answered(state, *runner, greeting),
         Observation::Changed { runner, why } => changed(state, *runner, why),
         Observation::Noticed { machine, deadline } => state
             .live_runners()
@@ -63,10 +63,22 @@ fn claim_unused(state: &State, id: RunnerId, claim: ClaimNumber) -> Vec<Event> {
     events
 }
 
-fn answered(state: &State, id: RunnerId) -> Vec<Event> {
-    match state.runners().get(&id).filter(|runner| runner.phase == RunnerPhase::Launched) {
-        Some(_) => vec![RunnerReady { runner: id, address: None }.into()],
-        None => Vec::new(),
+fn is_launched(state: &State, id: RunnerId) -> bool {
+    state.runners().get(&id).is_some_and(|runner| runner.phase == RunnerPhase::Launched)
+}
+
+/// The first answer is pinned. Of two controllers that make the first contact at the same time, the later one's answer is
+/// compared with what the earlier one pinned.
+fn answered(state: &State, id: RunnerId, greeting: &Greeting) -> Vec<Event> {
+    if is_launched(state, id) {
+        return vec![RunnerReady { runner: id, address: None, identity: greeting.identity.clone() }.into()];
+    }
+    let pinned = state.runners().get(&id).and_then(|runner| runner.identity.as_ref());
+    match (pinned, &greeting.identity) {
+        (Some(pinned), Some(seen)) if pinned != seen => {
+            changed(state, id, "another identity answered at the first contact")
+        }
+        (Some(_) | None, Some(_) | None) => Vec::new(),
     }
 }
 

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::room::Used;
 use crate::model::{
-    Address, At, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, LaunchRequest, MachineId, MicroUsd,
-    Offering, Place, RunnerId, Seq, StopReason, Token,
+    Address, At, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Identity, LaunchRequest, MachineId,
+    MicroUsd, Offering, Place, RunnerId, Seq, StopReason, Token,
 };
 
 /// Where a runner is in its life. It only moves forward.
@@ -64,6 +64,9 @@ pub struct Runner {
     pub machine: Option<MachineId>,
     /// How it is reached.
     pub address: Option<Address>,
+    /// Who answers there, pinned at the first contact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// When the cloud was first known to have it.
     pub launched: Option<At>,
     /// Why it is shut down or over.
@@ -105,7 +108,12 @@ impl Runner {
 
     /// Where its work takes place, once it is known.
     pub fn place(&self, id: RunnerId) -> Option<Place> {
-        Some(Place { runner: id, machine: self.machine.clone()?, address: self.address.clone()? })
+        Some(Place {
+            runner: id,
+            machine: self.machine.clone()?,
+            address: self.address.clone()?,
+            identity: self.identity.clone(),
+        })
     }
 
     /// What it has cost until this moment, as far as its price is known.

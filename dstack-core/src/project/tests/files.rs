@@ -170,7 +170,8 @@ fn links_are_listed_as_links_and_pipes_are_not() {
     symlink("not-yet", root.path().join("later")).expect("a link can be made");
     assert!(Command::new("mkfifo").arg(root.path().join("pipe")).status().expect("it can be run").success());
     assert_eq!(listed(root.path()), ["dir", "later", "out", "real/f"]);
-    let packed = pack_files(root.path(), &list_files(root.path()).expect("fine")).expect("it can be packed");
+    let packed =
+        pack_files(root.path(), &list_files(root.path()).expect("fine"), Vec::new()).expect("it can be packed");
     assert_eq!((packed.left_behind, packed.files), (vec!["out".to_owned()], 3));
 }
 
@@ -181,12 +182,13 @@ fn packing_is_deterministic_and_unpacks_to_the_same_files() {
         case_11_tree(root);
     }
     write(two.path(), "data/big.bin", "ignored, and different");
-    let pack = |root: &Path| pack_files(root, &list_files(root).expect("fine")).expect("it can be packed");
+    let pack = |root: &Path| pack_files(root, &list_files(root).expect("fine"), Vec::new()).expect("it can be packed");
     assert_eq!(pack(one.path()), pack(two.path()));
     let packed = pack(one.path());
-    let paths: Vec<String> = list(&packed.bytes).expect("it is whole").into_iter().map(|entry| entry.path).collect();
+    let paths: Vec<String> =
+        list(&packed.bytes[..]).expect("it is whole").into_iter().map(|entry| entry.path).collect();
     assert_eq!(paths, CASE_11);
-    unpack(&packed.bytes, to.path(), &Limits::default()).expect("it can be unpacked");
+    unpack(&packed.bytes[..], to.path(), &Limits::default()).expect("it can be unpacked");
     assert_eq!(listed(to.path()), CASE_11);
 }
 
@@ -204,7 +206,7 @@ fn too_much_is_refused_before_it_is_read_with_the_largest_folders() {
     hole("z/three", 3);
     write(root.path(), "small", "x");
     let list = list_files(root.path()).expect("it can be listed");
-    let error = pack_files(root.path(), &list).expect_err("it is too much").to_string();
+    let error = pack_files(root.path(), &list, Vec::new()).expect_err("it is too much").to_string();
     assert!(error.contains("have 7GB, and at most 2GB"), "{error}");
     assert!(error.ends_with("(largest: data 3GB, z 3GB, model 1GB)"), "{error}");
 }

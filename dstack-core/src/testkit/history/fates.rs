@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use crate::cloud::MachineState;
 use crate::model::state::{Phase, Runner, RunnerPhase};
-use crate::model::{Action, AttemptId, Exit, ExitCause, Loss, Observation, RunnerId, outstanding};
+use crate::model::{Action, AttemptId, Exit, ExitCause, Greeting, Loss, Observation, RunnerId, outstanding};
 
 impl Driver {
     pub(super) fn look(&mut self, pick: usize, hidden: u8) {
@@ -66,7 +66,7 @@ impl Driver {
         let launched = self.state.live_runners().filter(|(_, runner)| runner.phase == RunnerPhase::Launched);
         let up: Vec<RunnerId> = launched.filter(|(_, runner)| self.runs(runner)).map(|(id, _)| id).collect();
         let Some(place) = pick.checked_rem(up.len()) else { return };
-        self.observe(&Observation::Answered(up[place]));
+        self.observe(&Observation::Answered { runner: up[place], greeting: Greeting::default() });
     }
 
     /// Attempts on machines that run, in this phase; a stopped runner's are followed no more.

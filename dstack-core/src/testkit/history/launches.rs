@@ -74,7 +74,7 @@ impl Driver {
         sent.is_answered = true;
         let (runner, claim) = (sent.runner, sent.claim);
         let Some(answer) = sent.landed.clone() else { return };
-        self.observe(&Observation::LaunchAnswered { runner, claim, answer, is_ready: false });
+        self.observe(&Observation::LaunchAnswered { runner, claim, answer, greeting: None });
     }
 
     /// The sender knows nothing from now on; the launch may land all the same.
@@ -90,7 +90,7 @@ impl Driver {
         self.doubts.insert((sent.runner, sent.claim));
         let (runner, claim) = (sent.runner, sent.claim);
         let answer = Err(LaunchError::Unknown("no answer".to_owned()));
-        self.observe(&Observation::LaunchAnswered { runner, claim, answer, is_ready: false });
+        self.observe(&Observation::LaunchAnswered { runner, claim, answer, greeting: None });
     }
 
     /// Its holder, if it never did anything with it; else whoever has watched it for long enough.

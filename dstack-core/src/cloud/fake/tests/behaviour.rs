@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::cloud::{CloudError, Known, LaunchError, Look, Machine, MachineState};
-use crate::model::{LaunchId, LaunchRequest, LogId, MachineId, MilliCpu, Offering, Purchase, Scope, Span};
+use crate::model::{
+    LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, MilliCpu, Offering, Purchase, Scope, Span,
+};
+use std::collections::BTreeMap;
 
 pub(super) const LOG: LogId = LogId::from_bytes([7; 16]);
 
@@ -68,6 +71,8 @@ pub(crate) fn request(offering: &Offering, launch: u64) -> LaunchRequest {
         zone: offering.zones[0].clone(),
         image: offering.image.clone(),
         timing: offering.timing,
+        options: LaunchOptions::default(),
+        details: BTreeMap::new(),
     }
 }
 

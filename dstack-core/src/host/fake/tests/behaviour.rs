@@ -1,5 +1,6 @@
 //! Runners on a fake cloud, faults, and what is written down for those who judge.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -7,7 +8,7 @@ use crate::clock::Boot;
 use crate::cloud::{CloudProvider, FakeCloud, builtin_offerings};
 use crate::host::{Begun, Closing, Contents, HostError, Job, Progress};
 use crate::model::{
-    AttemptId, Exit, LaunchId, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
+    AttemptId, Exit, LaunchId, LaunchOptions, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
 };
 
 const ATTEMPT: AttemptId = AttemptId { workflow: WorkflowId { run: RunId::from_bits(3), index: 1 }, number: 1 };
@@ -57,6 +58,8 @@ impl Rig {
             zone: offering.zones[0].clone(),
             image: offering.image.clone(),
             timing: offering.timing,
+            options: LaunchOptions::default(),
+            details: BTreeMap::new(),
         };
         self.run(self.cloud.launch(&request)).expect("there is capacity").id
     }
@@ -64,7 +67,7 @@ impl Rig {
     /// The place of a machine, as the newest look would name it.
     fn place(&self, machine: &MachineId) -> Place {
         let address = self.cloud.machine(machine).and_then(|machine| machine.address).unwrap_or_default();
-        Place { runner: RunnerId::from_bits(1), machine: machine.clone(), address }
+        Place { runner: RunnerId::from_bits(1), machine: machine.clone(), address, identity: None }
     }
 
     fn ping(&self, place: &Place) -> Result<(), HostError> {
@@ -302,7 +305,7 @@ fn what_is_fetched_is_an_archive_like_any_other_and_can_be_staged_again() {
     rig.run(host.start(&first, ATTEMPT, &job, &BTreeMap::new())).expect("the runner is alive");
     let archive = rig.run(host.fetch(&first, ATTEMPT, "out")).expect("the runner is alive").archive;
     let archive = archive.expect("it is there");
-    let entries = list(&archive).expect("it is a good archive");
+    let entries = list(archive.reader().expect("it is there")).expect("it is a good archive");
     let found: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.size, entry.kind.clone())).collect();
     let expected = [("out/empty", 0, EntryKind::Folder), ("out/model", 8, EntryKind::File { executable: false })];
     assert_eq!(found, expected);
@@ -313,7 +316,7 @@ fn what_is_fetched_is_an_archive_like_any_other_and_can_be_staged_again() {
     rig.run(host.start(&second, ATTEMPT, &job, &BTreeMap::new())).expect("the runner is alive");
     let polled = rig.run(host.poll(&second, &[(ATTEMPT, 0)])).expect("the runner is alive").remove(0);
     assert_eq!(&polled.output[..], b"weights\n");
-    let damaged = Contents { archives: vec![bytes::Bytes::from_static(b"no archive")] };
+    let damaged = Contents { archives: vec![bytes::Bytes::from_static(b"no archive").into()] };
     let other = AttemptId { number: 2, ..ATTEMPT };
     assert!(matches!(rig.run(host.stage(&second, other, &damaged)), Err(HostError::Refused(_))));
 }
