@@ -231,6 +231,23 @@ fn a_look_at_a_machine_whose_supervisor_died_ends_what_it_left() {
 }
 
 #[test]
+fn a_launch_that_was_cut_off_before_its_supervisor_is_no_machine_until_it_is_sent_again() {
+    block_on(async {
+        let here = Here::new();
+        let cloud = here.local();
+        let request = request(&cloud, LOG, 1).await;
+        // What a caller leaves that was killed between its two acts.
+        super::folders::make_runner_folder(here.root(), &request).expect("made");
+        let look = cloud.look(&scope(&cloud).await, LOG, &[known(&request, false)]).await.expect("looked");
+        assert_eq!((look.machines, look.absent), (Vec::new(), vec![crate::cloud::Absence(request.token())]));
+        let machine = cloud.launch(&request).await.expect("nothing was forbidden");
+        let look = cloud.look(&scope(&cloud).await, LOG, &[known(&request, false)]).await.expect("looked");
+        let seen: Vec<_> = look.machines.iter().map(|seen| (&seen.id, seen.state)).collect();
+        assert_eq!(seen, [(&machine.id, MachineState::Running)]);
+    });
+}
+
+#[test]
 fn a_final_look_forbids_a_launch_that_is_still_on_its_way() {
     block_on(async {
         let here = Here::new();
