@@ -16,8 +16,8 @@ use crate::host::process::test_runner::{block_on, read_pid, supervisor_command};
 use crate::host::process::{Identity, ProcessHost, RunnerFolder, kill_leftovers};
 use crate::host::{Begun, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{
-    Address, AttemptId, LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId,
-    Scope, Shell, WorkflowId,
+    Address, AttemptId, LaunchId, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId, Scope, Shell,
+    WorkflowId,
 };
 
 const LOG: LogId = LogId::from_bytes([7; 16]);
@@ -96,17 +96,7 @@ async fn scope(cloud: &LocalCloud) -> Scope {
 
 async fn request(cloud: &LocalCloud, log: LogId, launch: u64) -> LaunchRequest {
     let offering = cloud.catalogue("local").await.expect("there is one").remove(0);
-    LaunchRequest {
-        log,
-        launch: LaunchId::from_bits(launch),
-        rule: offering.rule_key(),
-        scope: offering.scope,
-        zone: offering.zones[0].clone(),
-        image: offering.image,
-        timing: offering.timing,
-        options: LaunchOptions::default(),
-        details: BTreeMap::new(),
-    }
+    LaunchRequest::new(log, LaunchId::from_bits(launch), &offering, offering.zones[0].clone())
 }
 
 fn known(request: &LaunchRequest, is_final: bool) -> Known {
