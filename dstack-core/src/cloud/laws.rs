@@ -327,6 +327,10 @@ pub async fn a_launch_after_a_final_look_is_fenced_or_found(subject: &dyn Subjec
     assert_eq!(look.absent, [Absence(request.token())]);
     match bench.cloud.launch(&request).await {
         Ok(machine) => {
+            assert!(
+                request.timing.settle > crate::model::Span::ZERO,
+                "without a time to settle in, a final look must fence the launch"
+            );
             bench.until(LOG, &machine.id, |seen| seen.token == Some(request.token())).await;
             bench.end(LOG, &machine.id).await;
         }
