@@ -10,7 +10,7 @@ use crate::host::{HostError, Progress, RunnerHost};
 use crate::model::{At, AttemptId, Loss, Observation, Place, Span};
 
 /// How often it is noted how much of an attempt's output has come: what `logs --since` goes by.
-const MARK_PERIOD: Span = Span::from_secs(10);
+const MARK_PERIOD: Span = Span::from_secs(5);
 
 /// Log time, told by this machine's own clock since the log was last read.
 pub(in crate::controller) struct LogTime {
