@@ -1,0 +1,5 @@
+//! What holds of runners over SSH, tried on real servers on this machine.
+
+mod sshd;
+
+mod laws;
