@@ -16,9 +16,11 @@ mod transfer;
 mod watcher;
 
 mod host;
+mod user_data;
 
 #[cfg(test)]
 mod tests;
 
 pub use host::SshHost;
 pub use keys::{SshKeyError, SshKeys};
+pub use user_data::{UserData, UserDataError, user_data};

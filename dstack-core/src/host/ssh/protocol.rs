@@ -51,12 +51,7 @@ pub(super) enum Mode {
 
 /// The runner's side as it is sent, and what this channel is for. `nonce` marks its answers.
 pub(super) fn opening(mode: Mode, nonce: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(SUPERVISOR.len());
-    let lines = SUPERVISOR.lines().map(str::trim_start);
-    for line in lines.filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        out.extend_from_slice(line.as_bytes());
-        out.push(b'\n');
-    }
+    let mut out = without_comments(SUPERVISOR).into_bytes();
     let mode = match mode {
         Mode::Serve => "serve",
         Mode::Watch => "watch",
@@ -65,6 +60,12 @@ pub(super) fn opening(mode: Mode, nonce: &str) -> Vec<u8> {
     };
     out.extend_from_slice(format!("#end\n{mode} {nonce}\n").as_bytes());
     out
+}
+
+/// A script of ours without indentation, comments and empty lines: none of its texts goes over several lines with those.
+pub(super) fn without_comments(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The name of an attempt's folder.
