@@ -46,7 +46,7 @@
 //! # }
 //! ```
 
-#[cfg(any(feature = "local", feature = "project"))]
+#[cfg(any(feature = "local", feature = "ssh", feature = "project"))]
 pub mod archive;
 pub mod blob;
 mod check;

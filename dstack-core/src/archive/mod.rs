@@ -4,11 +4,16 @@
 
 mod links;
 mod pack;
+#[cfg(feature = "ssh")]
+mod plain;
 mod read;
 mod unpack;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(feature = "ssh")]
+pub(crate) use plain::{replay, unpack_plain};
 
 pub use pack::{Packed, pack, pack_into, pack_path, pack_path_into};
 pub use read::{ArchiveError, Entry, EntryKind, Limits, list};

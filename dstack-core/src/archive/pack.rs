@@ -200,7 +200,7 @@ impl<W: Write> Packer<W> {
     }
 }
 
-fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
+pub(super) fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);

@@ -128,7 +128,38 @@ pub(super) fn for_each(
 ) -> Result<(), ArchiveError> {
     let mut decoder = zstd::Decoder::with_buffer(bytes).map_err(ArchiveError::Damaged)?;
     decoder.window_log_max(WINDOW_LOG_MAX).map_err(ArchiveError::Damaged)?;
-    let mut archive = tar::Archive::new(decoder);
+    let mut rest = for_each_plain(decoder, limits, |path, size, content, reader| {
+        let content = match content {
+            PlainContent::File { executable } => Content::File { executable },
+            PlainContent::Folder => Content::Folder,
+            PlainContent::Link(target) => Content::Link(checked_target(path, target)?),
+            PlainContent::HardLink(_) | PlainContent::Other => {
+                return Err(ArchiveError::Kind { path: path.display().to_string() });
+            }
+        };
+        visit(path, size, content, reader)
+    })?;
+    // The decoder's own end carries the checksum.
+    io::copy(&mut rest.by_ref().take(1 << 20), &mut io::sink()).map_err(ArchiveError::Damaged)?;
+    Ok(())
+}
+
+/// What an entry of any tar is; where a link leads is not checked.
+pub(super) enum PlainContent {
+    File { executable: bool },
+    Folder,
+    Link(PathBuf),
+    HardLink(PathBuf),
+    Other,
+}
+
+/// As [`for_each`], of a tar that is not compressed and may hold everything; returns what comes after its last entry.
+pub(super) fn for_each_plain<R: Read>(
+    bytes: R,
+    limits: &Limits,
+    mut visit: impl FnMut(&Path, u64, PlainContent, &mut dyn Read) -> Result<(), ArchiveError>,
+) -> Result<R, ArchiveError> {
+    let mut archive = tar::Archive::new(bytes);
     let mut names = Names::default();
     let (mut count, mut total) = (0_u64, 0_u64);
     // Raw entries: the reader would otherwise gather long names without a bound.
@@ -143,30 +174,28 @@ pub(super) fn for_each(
         }
         let (path, target) = names.of(&entry);
         let Some(path) = confined(&path)? else { continue };
-        let kind = entry.header().entry_type();
-        let content = match kind {
-            tar::EntryType::Directory => Content::Folder,
+        let target = || PathBuf::from(OsString::from_vec(target.unwrap_or_default()));
+        let content = match entry.header().entry_type() {
+            tar::EntryType::Directory => PlainContent::Folder,
             tar::EntryType::Regular | tar::EntryType::Continuous => {
                 let mode = entry.header().mode().map_err(ArchiveError::Damaged)?;
-                Content::File { executable: mode & 0o111 != 0 }
+                PlainContent::File { executable: mode & 0o111 != 0 }
             }
-            tar::EntryType::Symlink => Content::Link(checked_target(&path, target)?),
-            _ => return Err(ArchiveError::Kind { path: path.display().to_string() }),
+            tar::EntryType::Symlink => PlainContent::Link(target()),
+            tar::EntryType::Link => PlainContent::HardLink(target()),
+            _ => PlainContent::Other,
         };
-        let size = if matches!(content, Content::File { .. }) { entry.size() } else { 0 };
+        let size = if matches!(content, PlainContent::File { .. }) { entry.size() } else { 0 };
         total = total.saturating_add(size);
         if total > limits.size {
             return Err(ArchiveError::TooLarge(limits.size));
         }
         visit(&path, size, content, &mut entry)?;
     }
-    // The decoder's own end carries the checksum.
-    io::copy(&mut archive.into_inner().take(1 << 20), &mut io::sink()).map_err(ArchiveError::Damaged)?;
-    Ok(())
+    Ok(archive.into_inner())
 }
 
-fn checked_target(path: &Path, target: Option<Vec<u8>>) -> Result<PathBuf, ArchiveError> {
-    let target = PathBuf::from(OsString::from_vec(target.unwrap_or_default()));
+fn checked_target(path: &Path, target: PathBuf) -> Result<PathBuf, ArchiveError> {
     let parent = path.parent().unwrap_or_else(|| Path::new(""));
     if target.as_os_str().len() <= NAME_MAX_BYTES && super::links::stays_inside(parent, &target) {
         return Ok(target);
@@ -175,7 +204,7 @@ fn checked_target(path: &Path, target: Option<Vec<u8>>) -> Result<PathBuf, Archi
 }
 
 /// The path without `.`; nothing for the folder itself.
-fn confined(path: &[u8]) -> Result<Option<PathBuf>, ArchiveError> {
+pub(super) fn confined(path: &[u8]) -> Result<Option<PathBuf>, ArchiveError> {
     let path = PathBuf::from(OsString::from_vec(path.to_vec()));
     let refused = || ArchiveError::Outside(shortened(&path));
     if path.as_os_str().is_empty() || path.as_os_str().len() > NAME_MAX_BYTES {

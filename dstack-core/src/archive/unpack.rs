@@ -48,12 +48,12 @@ pub fn unpack(bytes: impl BufRead, into: &Path, limits: &Limits) -> Result<Unpac
     Ok(unpacked)
 }
 
-fn failed(path: &Path, source: io::Error) -> ArchiveError {
+pub(super) fn failed(path: &Path, source: io::Error) -> ArchiveError {
     ArchiveError::Io { path: path.display().to_string(), source }
 }
 
 /// Makes each folder on the way; what is not a folder itself (a link to one is not) makes room.
-fn make_folders(into: &Path, path: &Path) -> Result<(), ArchiveError> {
+pub(super) fn make_folders(into: &Path, path: &Path) -> Result<(), ArchiveError> {
     let mut place = into.to_path_buf();
     for part in path.components() {
         place.push(part);
@@ -69,7 +69,7 @@ fn make_folders(into: &Path, path: &Path) -> Result<(), ArchiveError> {
 }
 
 /// The place of a file or link, free.
-fn clear(into: &Path, path: &Path) -> Result<PathBuf, ArchiveError> {
+pub(super) fn clear(into: &Path, path: &Path) -> Result<PathBuf, ArchiveError> {
     let place = into.join(path);
     match fs::symlink_metadata(&place) {
         Ok(facts) if facts.is_dir() => return Err(ArchiveError::InTheWay(path.display().to_string())),
@@ -80,7 +80,7 @@ fn clear(into: &Path, path: &Path) -> Result<PathBuf, ArchiveError> {
     Ok(place)
 }
 
-fn write_file(
+pub(super) fn write_file(
     into: &Path,
     path: &Path,
     executable: bool,

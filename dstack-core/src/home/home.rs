@@ -16,6 +16,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::cloud::LocalCloud;
 use crate::controller::{Options, Ports, Provider};
 use crate::host::ProcessHost;
+#[cfg(feature = "ssh")]
+use crate::host::ssh::{SshHost, SshKeyError, SshKeys};
+#[cfg(feature = "ssh")]
+use crate::model::LogId;
 use crate::secret::SecretFile;
 use crate::store::sqlite::{SqliteStore, Waking};
 use crate::store::{MemoryStore, StoreError};
@@ -49,6 +53,10 @@ pub enum HomeError {
     /// The log in it cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// There is no key to log in to runners with.
+    #[cfg(feature = "ssh")]
+    #[error(transparent)]
+    SshKey(#[from] SshKeyError),
 }
 
 /// The folder that `DSTACK_HOME` names: everything dstack keeps on this machine.
@@ -147,6 +155,23 @@ impl Home {
             host: Arc::new(ProcessHost::new(root)),
             launches_at_once: LOCAL_LAUNCHES_AT_ONCE,
         }
+    }
+
+    /// Where the key of this log's controllers is, with what `ssh` needs beside it.
+    #[cfg(feature = "ssh")]
+    pub fn ssh_folder(&self, log: LogId) -> PathBuf {
+        self.path.join("ssh").join(log.to_string())
+    }
+
+    /// Runners that are reached over SSH with this log's key, which is made if it is not there. Making it takes a program's
+    /// run, so this is for once, not for each call.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, others can read the key, or it cannot be made.
+    #[cfg(feature = "ssh")]
+    pub fn ssh_host(&self, log: LogId) -> Result<SshHost, HomeError> {
+        self.create()?;
+        Ok(SshHost::new(SshKeys::open(&self.ssh_folder(log))?))
     }
 
     /// Everything that a controller of this home calls: these providers, and what is kept in the folder.

@@ -7,6 +7,8 @@ pub mod laws;
 #[cfg(feature = "local")]
 pub mod process;
 mod runner_host;
+#[cfg(feature = "ssh")]
+pub mod ssh;
 #[cfg(any(test, feature = "testkit"))]
 mod subject;
 
@@ -15,3 +17,5 @@ pub use fake::{FakeHost, HostFaults, Ran, Simulated};
 #[cfg(feature = "local")]
 pub use process::ProcessHost;
 pub use runner_host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
+#[cfg(feature = "ssh")]
+pub use ssh::SshHost;

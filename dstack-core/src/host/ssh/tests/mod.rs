@@ -1,0 +1,12 @@
+//! What holds of runners over SSH, tried on real servers on this machine.
+
+mod jobs;
+mod proxy;
+mod sealed;
+mod sshd;
+
+mod cuts;
+mod hostile;
+mod laws;
+mod links;
+mod switch;

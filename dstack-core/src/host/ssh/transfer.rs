@@ -1,0 +1,214 @@
+//! Files on their way to a runner and back, each over a channel of its own.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::spawn_blocking;
+
+use super::client;
+use super::link::{Link, nonce};
+use super::protocol::{Mode, field, folder_name, opening};
+use super::replies;
+use crate::archive::{self, Limits};
+use crate::blob::PayloadWriter;
+use crate::host::{Contents, Fetched, HostError};
+use crate::model::AttemptId;
+
+/// Most that a login may print before the runner's side speaks, in bytes.
+const GREETING_MAX_BYTES: u64 = 1024 * 1024;
+/// Longest line that the runner's side sends before or after files, in bytes.
+const LINE_MAX_BYTES: u64 = 64 * 1024;
+/// The padding and the last line after a tar, in bytes at most.
+const TRAILER_MAX_BYTES: u64 = 1024 * 1024;
+
+/// Tells the scratch folders of this process apart.
+static FOLDERS_SO_FAR: AtomicU64 = AtomicU64::new(0);
+
+fn refused(error: impl std::fmt::Display) -> HostError {
+    HostError::Refused(error.to_string())
+}
+
+fn broken(error: &io::Error) -> HostError {
+    HostError::Unreachable(error.to_string())
+}
+
+/// Away from the event loop. When this future is dropped its channel is closed, and so the work ends, too.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, HostError> + Send + 'static,
+) -> Result<T, HostError> {
+    spawn_blocking(work).await.map_err(|error| HostError::Unreachable(error.to_string()))?
+}
+
+/// Lays the contents into an attempt's folder: they are sent as one plain tar, and placed when its last entry has come.
+pub(super) async fn stage(link: &Link, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
+    let mut client = client::channel(&link.keys, &link.target, &link.socket)?;
+    let stdin = client.child.stdin.take().expect("it is piped").into_owned_fd().map_err(|error| broken(&error))?;
+    let mut stdout = tokio::io::BufReader::new(client.child.stdout.take().expect("it is piped"));
+    let nonce = nonce();
+    let mut request = opening(Mode::Stage, &nonce);
+    field(&mut request, &folder_name(attempt))?;
+    let contents = contents.clone();
+    let below = PathBuf::from(format!(".dstack-{nonce}"));
+    let sending = apart(move || send(&request, &contents, &below, File::from(stdin)));
+    // It may answer before all is sent: when the files are there already, or its disk is full.
+    let answering = replies::marked_line(&mut stdout, &nonce);
+    let (sent, answer) = futures::future::join(sending, answering).await;
+    match answer {
+        Ok(word) if word == "done" => Ok(()),
+        Ok(word) => {
+            sent?;
+            Err(refused(word.strip_prefix("refused ").unwrap_or("it answers something else than it was asked")))
+        }
+        Err(error) => {
+            if let Err(HostError::Refused(why)) = sent {
+                return Err(HostError::Refused(why));
+            }
+            Err(client.failure(&error.to_string()).await)
+        }
+    }
+}
+
+/// An archive that is not allowed is refused; where the channel ends, its answer tells why.
+fn send(request: &[u8], contents: &Contents, below: &Path, pipe: File) -> Result<(), HostError> {
+    let mut out = BufWriter::with_capacity(64 * 1024, pipe);
+    out.write_all(request).map_err(|error| broken(&error))?;
+    let mut tar = tar::Builder::new(out);
+    let empty = |kind| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(0);
+        header
+    };
+    tar.append_data(&mut empty(tar::EntryType::Directory), below, io::empty()).map_err(|error| broken(&error))?;
+    for archive in &contents.archives {
+        archive::replay(archive.reader().map_err(refused)?, &Limits::default(), below, &mut tar).map_err(refused)?;
+    }
+    tar.append_data(&mut empty(tar::EntryType::Regular), "complete", io::empty()).map_err(|error| broken(&error))?;
+    let mut out = tar.into_inner().map_err(|error| broken(&error))?;
+    out.flush().map_err(|error| broken(&error))
+}
+
+/// A declared artifact's files: they come as a plain tar, are unpacked in a folder of ours, and packed from there.
+pub(super) async fn fetch(link: &Link, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
+    let relative = PathBuf::from(path);
+    let is_inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !is_inside || relative.file_name().is_none() {
+        return Err(HostError::Refused(format!("{path:?} is not a path inside the attempt's folder")));
+    }
+    let mut client = client::channel(&link.keys, &link.target, &link.socket)?;
+    let stdin = client.child.stdin.take().expect("it is piped").into_owned_fd().map_err(|error| broken(&error))?;
+    let stdout = client.child.stdout.take().expect("it is piped").into_owned_fd().map_err(|error| broken(&error))?;
+    let nonce = nonce();
+    let mut request = opening(Mode::Fetch, &nonce);
+    field(&mut request, &folder_name(attempt))?;
+    field(&mut request, path)?;
+    let scratch = Scratch::new(&link.keys.join("scratch")).map_err(refused)?;
+    let fetched = apart(move || {
+        let mut stdin = File::from(stdin);
+        stdin.write_all(&request).map_err(|error| broken(&error))?;
+        receive(BufReader::with_capacity(64 * 1024, File::from(stdout)), &nonce, &relative, &scratch)
+    });
+    match fetched.await {
+        Err(HostError::Unreachable(why)) => Err(client.failure(&why).await),
+        other => other,
+    }
+}
+
+fn receive(mut from: BufReader<File>, nonce: &str, relative: &Path, scratch: &Scratch) -> Result<Fetched, HostError> {
+    let nothing = |left_behind| Ok(Fetched { archive: None, left_behind });
+    let answer = marked_line(&mut from, nonce, GREETING_MAX_BYTES)?;
+    let is_folder = match answer.as_str() {
+        "absent" => return nothing(Vec::new()),
+        "outside" => return nothing(vec![relative.display().to_string()]),
+        "folder" => true,
+        "file" => false,
+        other => return Err(refused(other.strip_prefix("refused ").unwrap_or("it answers something else"))),
+    };
+    let length: u64 = line(&mut from, LINE_MAX_BYTES)?.parse().map_err(|_| refused("it names no length"))?;
+    if length > LINE_MAX_BYTES {
+        return Err(refused("its folder's path is too long"));
+    }
+    let mut base = Vec::new();
+    from.by_ref().take(length).read_to_end(&mut base).map_err(|error| broken(&error))?;
+    let base = PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(base));
+    let work = scratch.0.join("work");
+    let place = work.join(relative);
+    let into = if is_folder { place.clone() } else { scratch.0.join("one") };
+    fs::create_dir_all(if is_folder { &place } else { place.parent().unwrap_or(&work) }).map_err(refused)?;
+    fs::create_dir_all(&into).map_err(refused)?;
+    let carried =
+        archive::unpack_plain(from, &into, &Limits::default(), (&base, &work)).map_err(|error| match error {
+            archive::ArchiveError::Damaged(error) => broken(&error),
+            other => refused(other),
+        })?;
+    check_end(carried.rest, nonce)?;
+    if !is_folder {
+        let only = fs::read_dir(&into).map_err(refused)?.next().ok_or_else(|| refused("the file did not come"))?;
+        fs::rename(only.map_err(refused)?.path(), &place).map_err(refused)?;
+    }
+    let out = PayloadWriter::new(scratch.0.parent().unwrap_or(&scratch.0));
+    let packed = archive::pack_path_into(&work, relative, out).map_err(refused)?;
+    let Some(packed) = packed else { return nothing(Vec::new()) };
+    let mut left_behind = packed.left_behind;
+    left_behind.extend(carried.left_behind.iter().map(|name| relative.join(name).display().to_string()));
+    left_behind.sort_unstable();
+    let archive = if packed.entries == 0 { None } else { Some(packed.bytes.finish().map_err(refused)?) };
+    Ok(Fetched { archive, left_behind })
+}
+
+/// The tar is whole only with the line that says that whoever packed it was content.
+fn check_end(rest: impl Read, nonce: &str) -> Result<(), HostError> {
+    let mut bytes = Vec::new();
+    rest.take(TRAILER_MAX_BYTES).read_to_end(&mut bytes).map_err(|error| broken(&error))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_start_matches('\0').trim_start_matches('\n');
+    let end = text.strip_prefix(nonce).and_then(|rest| rest.strip_prefix(" end ")).map(|rest| rest.trim_end());
+    match end.and_then(|end| end.split_once(' ').or(Some((end, "")))) {
+        Some(("0", _)) => Ok(()),
+        Some((_, problem)) => Err(refused(problem)),
+        None => Err(HostError::Unreachable("the files did not arrive whole".to_owned())),
+    }
+}
+
+fn line(from: &mut BufReader<File>, most: u64) -> Result<String, HostError> {
+    let mut bytes = Vec::new();
+    from.take(most).read_until(b'\n', &mut bytes).map_err(|error| broken(&error))?;
+    if bytes.pop() != Some(b'\n') {
+        return Err(broken(&io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn marked_line(from: &mut BufReader<File>, nonce: &str, most: u64) -> Result<String, HostError> {
+    let mut rest = most;
+    loop {
+        let line = line(from, rest)?;
+        if let Some(answer) = line.strip_prefix(nonce).and_then(|rest| rest.strip_prefix(' ')) {
+            return Ok(answer.to_owned());
+        }
+        rest = rest.saturating_sub(line.len() as u64 + 1);
+    }
+}
+
+/// A folder for its owner alone that goes with this value.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(folder: &Path) -> io::Result<Self> {
+        let number = FOLDERS_SO_FAR.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!("{}-fetched-{number}", std::process::id()));
+        DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // One that stays is found by its name.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
