@@ -1,0 +1,5 @@
+//! Tests of the EC2 provider: in one binary, since each that reaches the EC2 client is large.
+
+mod launches;
+mod looks;
+mod wire;
