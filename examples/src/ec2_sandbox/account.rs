@@ -33,7 +33,6 @@ pub(super) struct LaunchKey {
 pub(super) struct Launched {
     pub(super) zone: String,
     pub(super) count: u64,
-    pub(super) reservation: String,
 }
 
 /// What EC2 knows of a machine beyond FakeCloud.
@@ -157,7 +156,7 @@ impl Account {
             token: machine.token.clone(),
             state: machine.state(),
             address: machine.address.clone(),
-            reason: machine.reason.clone(),
+            reason: machine.reason,
         });
         seen.filter_map(|seen| self.row(seen, now)).collect()
     }

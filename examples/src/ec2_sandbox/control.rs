@@ -30,7 +30,7 @@ fn json(status: u16, value: &impl serde::Serialize) -> Reply {
 }
 
 fn interrupt(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
-    let id = query.text("instance").ok_or((400, "name the instance: ?instance=i-...&notice=120".to_owned()))?;
+    let id = query.text("instance").ok_or_else(|| (400, "name the instance: ?instance=i-...&notice=120".to_owned()))?;
     let secs = query.number("notice").map_err(|failure| (400, failure.message))?.unwrap_or(120);
     shared.interrupt(id, Duration::from_secs(secs)).map_err(|words| (404, words))
 }

@@ -13,8 +13,8 @@ impl Filters {
         let mut filters = Vec::new();
         for member in query.members("Filter") {
             let name = member.required("Name")?.to_owned();
-            let fits = |known: &&str| *known == name || known.ends_with(':') && name.starts_with(known);
-            if !known.iter().any(|one| fits(&one)) {
+            let fits = |known: &str| known == name || known.ends_with(':') && name.starts_with(known);
+            if !known.iter().any(|one| fits(one)) {
                 return Err(Failure::client("InvalidParameterValue", format!("The filter '{name}' is invalid")));
             }
             filters.push((name, member.list("Value").into_iter().map(str::to_owned).collect()));

@@ -106,14 +106,14 @@ impl Launch {
             );
             return Err(Failure::client("InvalidParameterValue", words));
         }
-        if let Some(profile) = query.text("IamInstanceProfile.Name").or(query.text("IamInstanceProfile.Arn")) {
+        if let Some(profile) = query.text("IamInstanceProfile.Name").or_else(|| query.text("IamInstanceProfile.Arn")) {
             let words = format!(
                 "Value ({profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name"
             );
             return Err(Failure::client("InvalidParameterValue", words));
         }
         let interface = query.below("NetworkInterface.1");
-        let subnet = query.text("SubnetId").or(interface.text("SubnetId"));
+        let subnet = query.text("SubnetId").or_else(|| interface.text("SubnetId"));
         let (is_spot, spot_price_most) = market(query, row)?;
         let tags = tag_specifications(query, &["instance", "volume", "network-interface", "spot-instances-request"])?;
         Ok(Self {

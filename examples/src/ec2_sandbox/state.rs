@@ -152,6 +152,7 @@ impl Shared {
             now_micros,
             is_odd,
             ssh: (&self.ssh_user, self.ssh_port),
+            folder: &self.folder,
         };
         let reply = answer(&mut call, action);
         drop(guard);

@@ -1,5 +1,7 @@
 //! One call of an action.
 
+use std::path::Path;
+
 use super::super::account::Account;
 use super::super::addresses::Addresses;
 use super::super::query::Query;
@@ -22,6 +24,8 @@ pub(in super::super) struct Call<'a> {
     pub(in super::super) is_odd: bool,
     /// The user and the port that instances have for SSH.
     pub(in super::super) ssh: (&'a str, u16),
+    /// Where the folders of instances are.
+    pub(in super::super) folder: &'a Path,
 }
 
 impl Call<'_> {

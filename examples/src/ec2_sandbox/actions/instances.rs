@@ -182,7 +182,7 @@ pub(super) fn terminate_instances(call: &mut Call<'_>) -> Result<String, NoAnswe
     let answers = call.account.cloud.terminate(&scope, &free).now_or_never();
     let answers = answers.expect("no gate and no delay hold the call");
     let refused = free.iter().zip(&answers).find(|(_, answer)| matches!(answer, Err(CloudError::Denied(_))));
-    let kept = guarded.first().map(|row| &row.machine.id).or(refused.map(|(id, _)| id));
+    let kept = guarded.first().map(|row| &row.machine.id).or_else(|| refused.map(|(id, _)| id));
     if let Some(id) = kept {
         let words = format!(
             "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' instance attribute and try again."
@@ -210,7 +210,10 @@ pub(super) fn get_console_output(call: &mut Call<'_>) -> Result<String, NoAnswer
         return Err(Failure::client("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\"")).into());
     }
     let rows = named(call.account.rows(call.region)?, std::slice::from_ref(&id))?;
-    let console = rows.first().map(|row| row.record.console.clone()).unwrap_or_default();
+    // While it lives, what it writes; afterwards, what was kept.
+    let live = std::fs::read_to_string(call.folder.join(&id).join("log/console.log")).ok();
+    let kept = || rows.first().map(|row| row.record.console.clone()).unwrap_or_default();
+    let console = live.unwrap_or_else(kept);
     let now = call.now_micros;
     Ok(call.document("GetConsoleOutput", |xml| {
         xml.leaf("instanceId", &id);

@@ -18,7 +18,7 @@ pub(super) fn run_instances(call: &mut Call<'_>) -> Result<String, NoAnswer> {
     if call.query.flag("DryRun")? {
         return Err(Failure::dry_run().into());
     }
-    let token = launch.token.clone().unwrap_or_else(|| format!("without token {}", call.request_id));
+    let token = launch.token.clone().unwrap_or_else(|| format!("without token {}", call.account.launched.len()));
     let key = LaunchKey { region: launch.region.clone(), zone: launch.zone.clone(), token };
     let ids = match call.account.launched.get(&key).cloned() {
         Some(before) => again(call, &launch, &key, &before)?,
@@ -139,7 +139,7 @@ fn take_in(call: &mut Call<'_>, launch: &Arc<Launch>, key: &LaunchKey, zone: &st
             call.account.tags.insert(made_id("vol", &[&id.0, &disk.device]), tags("volume"));
         }
     }
-    let launched = Launched { zone: zone.to_owned(), count: ids.len() as u64, reservation };
+    let launched = Launched { zone: zone.to_owned(), count: ids.len() as u64 };
     call.account.launched.insert(key.clone(), launched);
 }
 

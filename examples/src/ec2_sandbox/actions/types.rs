@@ -68,16 +68,14 @@ fn write_type(xml: &mut Xml, row: &TypeRow) {
     xml.leaf("instanceType", &row.name);
     xml.leaf("currentGeneration", row.is_current.to_string());
     xml.leaf("freeTierEligible", "false");
-    xml.items("supportedUsageClasses", &row.usages, |xml, usage| write_text(xml, usage));
+    xml.items("supportedUsageClasses", &row.usages, write_text);
     xml.items("supportedRootDeviceTypes", ["ebs"], write_text);
     xml.items("supportedVirtualizationTypes", ["hvm"], write_text);
     xml.leaf("bareMetal", row.is_bare_metal.to_string());
     if !row.is_bare_metal {
         xml.leaf("hypervisor", "nitro");
     }
-    xml.group("processorInfo", |xml| {
-        xml.items("supportedArchitectures", &row.archs, |xml, arch| write_text(xml, arch))
-    });
+    xml.group("processorInfo", |xml| xml.items("supportedArchitectures", &row.archs, write_text));
     xml.group("vCpuInfo", |xml| xml.leaf("defaultVCpus", row.vcpus.to_string()));
     xml.group("memoryInfo", |xml| xml.leaf("sizeInMiB", row.memory_mib.to_string()));
     xml.leaf("instanceStorageSupported", (row.storage_gb > 0).to_string());

@@ -60,10 +60,12 @@ exec @COMMAND@
 /// What a session over SSH begins with: the instance's own home, whatever the user's is.
 const ENTER_SCRIPT: &str = r#"#!/bin/sh
 cd "$HOME" || exit 1
-case ${SSH_ORIGINAL_COMMAND-} in
+command=${SSH_ORIGINAL_COMMAND-}
+unset SSH_ORIGINAL_COMMAND
+case $command in
 '') exec /bin/sh ;;
 internal-sftp*) exec '@SFTP@' ;;
-*) exec /bin/sh -c "$SSH_ORIGINAL_COMMAND" ;;
+*) exec /bin/sh -c "$command" ;;
 esac
 "#;
 

@@ -102,9 +102,3 @@ fn stat(pid: u32) -> Option<(u32, bool)> {
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
-
-/// Whether anything of an instance still runs.
-#[cfg(test)]
-pub(super) fn is_there(id: &str) -> bool {
-    !find(&[Marked { id: id.to_owned(), init: None, sshd: None }], &BTreeSet::new()).is_empty()
-}

@@ -47,6 +47,8 @@ impl Tools {
         if tools.accepts(&probe, &key, "PerSourcePenalties no").is_ok() {
             tools.extra = "PerSourcePenalties no\n".to_owned();
         }
+        // What is left of it is removed with the sandbox's folder.
+        let _left = fs::remove_dir_all(&probe);
         Ok(tools)
     }
 
