@@ -143,7 +143,7 @@ impl Ec2 {
             .instances
             .iter()
             .filter(is_reached_from_here)
-            .filter_map(|instance| Some(Ssh::parse(tags::value(instance.tags(), tags::SSH)?, "")?.port))
+            .filter_map(|instance| Some(Ssh::parse(tags::value(instance.tags(), tags::SSH)?)?.port))
             .collect();
         self.networks.follow_address(&session, log, &ports).await;
         Ok(found.look)

@@ -64,7 +64,9 @@ impl ImageFacts {
         let of_root = disks().find(|mapping| mapping.device_name() == Some(root));
         let others = disks().filter_map(|mapping| mapping.device_name()).filter(|device| *device != root);
         let user = default_user(name);
-        let ssh = tags::value(image.tags(), tags::SSH).and_then(|text| Ssh::parse(text, user));
+        let of_tag = |key| tags::value(image.tags(), key);
+        let text = format!("{}:{}", of_tag(tags::SSH_USER).unwrap_or(user), of_tag(tags::SSH_PORT).unwrap_or("22"));
+        let ssh = Ssh::parse(&text);
         Some(Self {
             id: image.image_id()?.to_owned(),
             name: name.to_owned(),

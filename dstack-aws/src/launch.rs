@@ -24,12 +24,12 @@ const USER_DATA_BYTES_MOST: usize = 16_384;
 /// How a launch's machine is reached: what the user has set, else what its image says.
 pub(crate) fn ssh(request: &LaunchRequest, image: Option<&ImageFacts>) -> Result<Ssh, LaunchError> {
     let text = image.map_or("ec2-user:22", |image| image.ssh.as_str());
-    let of_image = Ssh::parse(text, "ec2-user");
+    let of_image = Ssh::parse(text);
     let base = of_image.ok_or_else(|| LaunchError::Invalid(format!("{text:?} is no USER:PORT of an SSH server")))?;
     let user = request.options.ssh_user.clone().unwrap_or(base.user);
     let port = request.options.ssh_port.unwrap_or(base.port);
     let text = format!("{user}:{port}");
-    Ssh::parse(&text, "")
+    Ssh::parse(&text)
         .ok_or_else(|| LaunchError::Invalid(format!("{text:?} is no USER:PORT: see `dstack autoscale set`")))
 }
 

@@ -142,7 +142,7 @@ pub(crate) fn state(instance: &Instance) -> Option<MachineState> {
 /// `USER@ADDRESS:PORT`, once the machine has an address and its tags say the rest.
 pub(crate) fn address(instance: &Instance) -> Option<Address> {
     let ip = instance.public_ip_address().filter(|ip| !ip.is_empty())?;
-    let Ssh { user, port } = Ssh::parse(tags::value(instance.tags(), tags::SSH)?, "")?;
+    let Ssh { user, port } = Ssh::parse(tags::value(instance.tags(), tags::SSH)?)?;
     Some(Address(format!("{user}@{ip}:{port}")))
 }
 

@@ -7,8 +7,12 @@ use dstack_core::model::{LaunchId, LaunchRequest, LogId, Token};
 pub(crate) const LOG: &str = "dstack:log";
 /// The launch that a machine is of.
 pub(crate) const LAUNCH: &str = "dstack:launch";
-/// User and port of a machine's SSH server: `USER:PORT`. An image may carry it too.
+/// User and port of a machine's SSH server: `USER:PORT`.
 pub(crate) const SSH: &str = "dstack:ssh";
+/// On an image: the user that it lets in by SSH.
+pub(crate) const SSH_USER: &str = "dstack:ssh-user";
+/// On an image: the port of its SSH server.
+pub(crate) const SSH_PORT: &str = "dstack:ssh-port";
 /// From where the SSH server may be reached, if the user has set it.
 pub(crate) const SSH_FROM: &str = "dstack:ssh-from";
 
@@ -66,15 +70,14 @@ pub(crate) struct Ssh {
 }
 
 impl Ssh {
-    /// Reads `USER:PORT`; either may be left out.
-    pub(crate) fn parse(text: &str, user: &str) -> Option<Self> {
-        let (name, port) = text.split_once(':').unwrap_or((text, "22"));
-        let name = if name.is_empty() { user } else { name };
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if name.starts_with('-') || !name.bytes().all(is_name) {
+    /// Reads `USER:PORT`. The text may come from anybody who can write tags, and goes to `ssh`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (user, port) = text.split_once(':')?;
+        let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if user.is_empty() || user.starts_with('-') || !user.bytes().all(is_of_names) {
             return None;
         }
-        Some(Self { user: name.to_owned(), port: port.parse().ok().filter(|port| *port != 0)? })
+        Some(Self { user: user.to_owned(), port: port.parse().ok().filter(|port| *port != 0)? })
     }
 }
 

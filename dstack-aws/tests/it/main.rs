@@ -1,5 +1,6 @@
 //! Tests of the EC2 provider: in one binary, since each that reaches the EC2 client is large.
 
 mod launches;
+mod laws;
 mod looks;
 mod wire;

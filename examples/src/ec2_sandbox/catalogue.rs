@@ -174,6 +174,7 @@ fn offering(account: &str, region: &str, row: &TypeRow, purchase: Purchase) -> O
         price: row.price(region).map(MicroUsd),
         image: String::new(),
         pooled: false,
+        details: BTreeMap::new(),
         timing: LaunchTiming::CLOUD,
     }
 }

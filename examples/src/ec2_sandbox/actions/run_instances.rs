@@ -1,9 +1,10 @@
 //! RunInstances.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dstack_core::cloud::{CloudProvider, LaunchError};
-use dstack_core::model::{LaunchId, LaunchRequest, LaunchTiming, MachineId, Purchase, RuleKey};
+use dstack_core::model::{LaunchId, LaunchOptions, LaunchRequest, LaunchTiming, MachineId, Purchase, RuleKey};
 use futures::FutureExt;
 
 use super::super::account::{LaunchKey, Launched, OWNER, Record};
@@ -112,6 +113,8 @@ fn send(call: &Call<'_>, launch: &Launch, key: &LaunchKey, zone: &str, index: u6
         scope: call.account.scope(&launch.region),
         zone: zone.to_owned(),
         image: launch.fingerprint.clone(),
+        options: LaunchOptions::default(),
+        details: BTreeMap::new(),
         timing: LaunchTiming::CLOUD,
     };
     let answer = call.account.cloud.launch(&request).now_or_never();
