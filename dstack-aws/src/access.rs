@@ -68,6 +68,11 @@ impl Access {
         loader.load().await
     }
 
+    /// The one endpoint of all services: what is set, or what `AWS_ENDPOINT_URL` or the profile says.
+    pub(crate) async fn endpoint(&self, region: &str) -> Option<String> {
+        self.config(region).await.endpoint_url().map(str::to_owned)
+    }
+
     /// Credentials as they are now: files and the environment are read anew.
     pub(crate) async fn credentials(&self, region: &str) -> Result<Credentials, Failure> {
         let refused = |words: String| Failure::new(Class::Credentials, words);

@@ -59,7 +59,7 @@ impl Ec2Options {
 /// Every call is limited by a token bucket for its account, region and API, is sent once with bounds of its own, and is
 /// made with credentials whose account is known: a call about another account's scope is refused before it is sent.
 pub struct Ec2 {
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) networks: Networks,
     pub(crate) cache: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
@@ -74,7 +74,7 @@ impl Ec2 {
         Self {
             networks: Networks::new(own_address, Arc::clone(&clock), network::mark(&cache)),
             spot: SpotWatch::new(Arc::clone(&clock)),
-            sessions: Sessions::new(access, home_region, Arc::clone(&clock)),
+            sessions: Arc::new(Sessions::new(access, home_region, Arc::clone(&clock))),
             cache,
             clock,
             user_data,

@@ -16,6 +16,7 @@ mod network;
 mod own_address;
 mod prices;
 mod region;
+mod s3;
 mod session;
 mod spot;
 mod stored_keys;
@@ -29,6 +30,7 @@ pub use catalogue::near_matches;
 pub use ec2::{Ec2, Ec2Options, UserData};
 pub use own_address::{CheckIp, OwnAddress};
 pub use prices::{LIST_PRICES_OF, list_price};
+pub use s3::{Bucket, S3Blobs, S3Output};
 pub use session::Identity;
 pub use stored_keys::{StoredKeys, masked};
 

@@ -89,12 +89,9 @@ impl Sessions {
         }
     }
 
-    pub(crate) const fn access(&self) -> &Access {
-        &self.access
-    }
-
-    pub(crate) fn home_region(&self) -> &str {
-        &self.home_region
+    /// The one endpoint of all services, if there is one.
+    pub(crate) async fn endpoint(&self) -> Option<String> {
+        self.access.endpoint(&self.home_region).await
     }
 
     /// The credentials as they are; renewed in time. A stored key is read each time, so that another one is noticed at once.

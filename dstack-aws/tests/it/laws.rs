@@ -36,6 +36,21 @@ impl Account {
         Self { sandbox, folder: tempfile::tempdir().expect("a temporary folder can be made") }
     }
 
+    /// A bucket that is empty.
+    pub(crate) fn make_bucket(&self, name: &str) {
+        use std::io::{Read as _, Write as _};
+        let address = self.sandbox.url().trim_start_matches("http://").to_owned();
+        let mut stream = std::net::TcpStream::connect(&address).expect("the sandbox listens");
+        let signature = "AWS4-HMAC-SHA256 Credential=AKIA111122223333/20250101/us-east-1/s3/aws4_request";
+        let request = format!(
+            "PUT /{name} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {signature}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
     pub(crate) fn ec2(&self) -> Ec2 {
         let keys = StoredKeys::new(self.folder.path().join("credentials"));
         keys.store("AKIA111122223333", &Secret::new("secret".into())).expect("it is a key");

@@ -3,4 +3,5 @@
 mod launches;
 mod laws;
 mod looks;
+mod s3;
 mod wire;
