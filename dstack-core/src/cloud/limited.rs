@@ -1,26 +1,17 @@
 //! A provider that is never called faster than its limits.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::bucket::Bucket;
+use super::turns::{Rate, Turns};
 use super::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
 use crate::clock::Clock;
 use crate::model::{LaunchRequest, LogId, MachineId, Offering, Scope, Span};
 
-/// How fast one kind of call may be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// Calls that may be made at once after a pause.
-    pub burst: u32,
-    /// Calls a second in the long run.
-    pub per_sec: u32,
-}
-
-/// How fast each kind of call may be made. Each has a bucket of its own, so that looks and launches never starve a
-/// termination.
+/// How fast each kind of call may be made. Each has a bucket of its own in each account and region, so that looks and
+/// launches never starve a termination, nor one region another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Launches.
@@ -41,28 +32,22 @@ impl Limits {
     };
 }
 
-#[derive(Debug)]
-struct Buckets {
-    launch: Bucket,
-    look: Bucket,
-    terminate: Bucket,
-}
-
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     Launch,
     Look,
     Terminate,
 }
 
-impl Buckets {
-    fn of(&mut self, kind: Kind) -> &mut Bucket {
-        match kind {
-            Kind::Launch => &mut self.launch,
-            Kind::Look => &mut self.look,
-            Kind::Terminate => &mut self.terminate,
-        }
-    }
+/// What has a bucket of its own. The account is empty for calls that are made before it is known.
+type Key = (String, String, Kind);
+
+fn key(scope: &Scope, kind: Kind) -> Key {
+    (scope.account.clone(), scope.region.clone(), kind)
+}
+
+fn region_key(region: &str) -> Key {
+    (String::new(), region.to_owned(), Kind::Look)
 }
 
 /// A provider behind token buckets: a call waits until its bucket has a token, then goes through unchanged.
@@ -70,35 +55,36 @@ impl Buckets {
 /// A call that is dropped while it waits has taken nothing. An answer "slower" from the provider empties the bucket.
 pub struct Limited<T> {
     inner: T,
-    clock: Arc<dyn Clock>,
-    buckets: Mutex<Buckets>,
-    launches_waiting: AtomicU32,
+    limits: Limits,
+    turns: Turns<Key>,
+    launches_waiting: Mutex<BTreeMap<Key, u32>>,
 }
 
 /// Counts a launch as waiting for as long as it lives.
-struct Waiting<'a>(&'a AtomicU32);
+struct Waiting<'a> {
+    count: &'a Mutex<BTreeMap<Key, u32>>,
+    key: Key,
+}
 
 impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
+    fn new(count: &'a Mutex<BTreeMap<Key, u32>>, key: Key) -> Self {
+        *count.lock().unwrap_or_else(PoisonError::into_inner).entry(key.clone()).or_default() += 1;
+        Self { count, key }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if let Some(count) = self.count.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&self.key) {
+            *count -= 1;
+        }
     }
 }
 
 impl<T> Limited<T> {
     /// Puts the limits before a provider; the buckets are full.
     pub fn new(inner: T, clock: Arc<dyn Clock>, limits: Limits) -> Self {
-        let now = clock.boot();
-        let bucket = |rate: Rate| Bucket::new(rate.burst, rate.per_sec, now);
-        let buckets =
-            Buckets { launch: bucket(limits.launch), look: bucket(limits.look), terminate: bucket(limits.terminate) };
-        Self { inner, clock, buckets: Mutex::new(buckets), launches_waiting: AtomicU32::new(0) }
+        Self { inner, limits, turns: Turns::new(clock), launches_waiting: Mutex::new(BTreeMap::new()) }
     }
 
     /// The provider behind the limits.
@@ -106,30 +92,33 @@ impl<T> Limited<T> {
         &self.inner
     }
 
-    /// How many more launches would get through within this window from now, those that wait already taken off.
-    pub fn allowance(&self, window: Span) -> u32 {
-        let now = self.clock.boot();
-        let within = self.with(Kind::Launch, |bucket| bucket.within(window.to_std(), now));
-        within.saturating_sub(self.launches_waiting.load(Ordering::SeqCst))
+    /// How many more launches of a scope would get through within this window from now, those that wait already taken off.
+    pub fn allowance(&self, scope: &Scope, window: Span) -> u32 {
+        let key = key(scope, Kind::Launch);
+        let within = self.turns.within(&key, self.limits.launch, window);
+        let waiting = self.launches_waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        within.saturating_sub(waiting.get(&key).copied().unwrap_or(0))
     }
 
-    fn with<R>(&self, kind: Kind, act: impl FnOnce(&mut Bucket) -> R) -> R {
-        act(self.buckets.lock().unwrap_or_else(PoisonError::into_inner).of(kind))
-    }
-
-    async fn pass(&self, kind: Kind) {
-        while let Err(moment) = self.with(kind, |bucket| bucket.take(1, self.clock.boot())) {
-            self.clock.sleep_until(moment).await;
+    const fn rate(&self, kind: Kind) -> Rate {
+        match kind {
+            Kind::Launch => self.limits.launch,
+            Kind::Look => self.limits.look,
+            Kind::Terminate => self.limits.terminate,
         }
     }
 
-    fn slow_down(&self, kind: Kind) {
-        self.with(kind, |bucket| bucket.drain(self.clock.boot()));
+    async fn pass(&self, key: &Key) {
+        self.turns.pass(key, self.rate(key.2)).await;
     }
 
-    fn heed<R>(&self, kind: Kind, answer: Result<R, CloudError>) -> Result<R, CloudError> {
+    fn slow_down(&self, key: &Key) {
+        self.turns.slow_down(key, self.rate(key.2));
+    }
+
+    fn heed<R>(&self, key: &Key, answer: Result<R, CloudError>) -> Result<R, CloudError> {
         if matches!(answer, Err(CloudError::Throttled(_))) {
-            self.slow_down(kind);
+            self.slow_down(key);
         }
         answer
     }
@@ -138,36 +127,41 @@ impl<T> Limited<T> {
 #[async_trait]
 impl<T: CloudProvider> CloudProvider for Limited<T> {
     async fn scope(&self, region: &str) -> Result<Scope, CloudError> {
-        self.pass(Kind::Look).await;
-        self.heed(Kind::Look, self.inner.scope(region).await)
+        let key = region_key(region);
+        self.pass(&key).await;
+        self.heed(&key, self.inner.scope(region).await)
     }
 
     async fn catalogue(&self, region: &str) -> Result<Vec<Offering>, CloudError> {
-        self.pass(Kind::Look).await;
-        self.heed(Kind::Look, self.inner.catalogue(region).await)
+        let key = region_key(region);
+        self.pass(&key).await;
+        self.heed(&key, self.inner.catalogue(region).await)
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        let waiting = Waiting::new(&self.launches_waiting);
-        self.pass(Kind::Launch).await;
+        let key = key(&request.scope, Kind::Launch);
+        let waiting = Waiting::new(&self.launches_waiting, key.clone());
+        self.pass(&key).await;
         drop(waiting);
         let answer = self.inner.launch(request).await;
         if matches!(answer, Err(LaunchError::Throttled(_))) {
-            self.slow_down(Kind::Launch);
+            self.slow_down(&key);
         }
         answer
     }
 
     async fn look(&self, scope: &Scope, log: LogId, known: &[Known]) -> Result<Look, CloudError> {
-        self.pass(Kind::Look).await;
-        self.heed(Kind::Look, self.inner.look(scope, log, known).await)
+        let key = key(scope, Kind::Look);
+        self.pass(&key).await;
+        self.heed(&key, self.inner.look(scope, log, known).await)
     }
 
     async fn terminate(&self, scope: &Scope, machines: &[MachineId]) -> Vec<Result<(), CloudError>> {
-        self.pass(Kind::Terminate).await;
+        let key = key(scope, Kind::Terminate);
+        self.pass(&key).await;
         let answers = self.inner.terminate(scope, machines).await;
         if answers.iter().any(|answer| matches!(answer, Err(CloudError::Throttled(_)))) {
-            self.slow_down(Kind::Terminate);
+            self.slow_down(&key);
         }
         answers
     }
@@ -190,6 +184,10 @@ mod tests {
     use crate::cloud::{Api, FakeCloud, Throttling, builtin_offerings};
 
     const LOG: LogId = LogId::from_bytes([7; 16]);
+
+    fn scope() -> Scope {
+        builtin_offerings()[0].scope.clone()
+    }
 
     fn limited() -> (Arc<VirtualClock>, Limited<FakeCloud>) {
         let clock = Arc::new(VirtualClock::new(1));
@@ -223,20 +221,37 @@ mod tests {
     }
 
     #[test]
+    fn a_region_never_waits_for_another() {
+        let (clock, limited) = limited();
+        let elsewhere = Scope { region: "eu-west-1".into(), ..scope() };
+        let requests: Vec<_> = (1..=20).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let mut launches = join_all(requests.iter().map(|request| limited.launch(request)));
+        assert!((&mut launches).now_or_never().is_none());
+        assert_eq!((limited.allowance(&scope(), Span::ZERO), limited.allowance(&elsewhere, Span::ZERO)), (0, 5));
+        let other = LaunchRequest { scope: elsewhere, ..request(&builtin_offerings()[0], 21) };
+        assert!(limited.launch(&other).now_or_never().is_some(), "it is answered at once, whatever the answer is");
+        assert_eq!(clock.boot(), Boot::default());
+    }
+
+    #[test]
     fn the_allowance_is_what_gets_through() {
         let (clock, limited) = limited();
         let window = Span::from_secs(30);
-        assert_eq!(limited.allowance(Span::ZERO), 5);
-        assert_eq!(limited.allowance(window), 65);
+        assert_eq!(limited.allowance(&scope(), Span::ZERO), 5);
+        assert_eq!(limited.allowance(&scope(), window), 65);
         let requests: Vec<_> = (1..=70).map(|launch| request(&builtin_offerings()[0], launch)).collect();
         let mut launches = join_all(requests.iter().map(|request| limited.launch(request)));
         assert!((&mut launches).now_or_never().is_none());
-        assert_eq!(limited.allowance(window), 0, "65 wait, and 60 tokens come");
+        assert_eq!(limited.allowance(&scope(), window), 0, "65 wait, and 60 tokens come");
         clock.advance(window.to_std());
         assert!((&mut launches).now_or_never().is_none());
         clock.advance(Duration::ZERO);
         drop(launches);
-        assert_eq!(limited.allowance(Span::from_secs(1)), limited.allowance(Span::ZERO) + 2, "nobody waits any more");
+        assert_eq!(
+            limited.allowance(&scope(), Span::from_secs(1)),
+            limited.allowance(&scope(), Span::ZERO) + 2,
+            "nobody waits any more"
+        );
     }
 
     #[test]
@@ -249,7 +264,7 @@ mod tests {
         for request in &requests[5..] {
             assert!(limited.launch(request).now_or_never().is_none());
         }
-        assert_eq!((limited.allowance(Span::from_secs(1)), limited.inner().calls(Api::Launch)), (2, 5));
+        assert_eq!((limited.allowance(&scope(), Span::from_secs(1)), limited.inner().calls(Api::Launch)), (2, 5));
     }
 
     #[test]
@@ -258,7 +273,7 @@ mod tests {
         limited.inner().fail_next_launch(LaunchError::Throttled("slower".into()));
         let request = request(&builtin_offerings()[0], 1);
         assert!(matches!(drive(&clock, limited.launch(&request)), Err(LaunchError::Throttled(_))));
-        assert_eq!(limited.allowance(Span::ZERO), 0);
+        assert_eq!(limited.allowance(&scope(), Span::ZERO), 0);
         assert!(drive(&clock, limited.launch(&request)).is_ok());
         assert_eq!(clock.boot(), Boot(Duration::from_millis(500)));
     }

@@ -11,12 +11,14 @@ mod local;
 mod provider;
 #[cfg(any(test, feature = "testkit"))]
 mod subject;
+mod turns;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use fake::{
     Api, Draw, FakeCloud, FakeMachine, Faults, Gate, GatePoint, Moment, NoWait, Script, Throttling, builtin_offerings,
 };
-pub use limited::{Limited, Limits, Rate};
+pub use limited::{Limited, Limits};
 #[cfg(feature = "local")]
 pub use local::LocalCloud;
 pub use provider::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};
+pub use turns::{Rate, Turns};

@@ -1,0 +1,9 @@
+//! Blobs and output in a bucket.
+
+mod blobs;
+mod bucket;
+mod output;
+
+pub use blobs::S3Blobs;
+pub use bucket::Bucket;
+pub use output::S3Output;

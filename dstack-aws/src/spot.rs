@@ -1,0 +1,147 @@
+//! Spot: which machines of it live, and which of them EC2 has said that it will take back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_ec2::types::Instance;
+use dstack_core::clock::Clock;
+use dstack_core::cloud::{MachineState, Notice};
+use dstack_core::model::{At, LogId, MachineId, Purchase, Scope};
+use tokio::sync::Notify;
+
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::launch::purchase;
+use crate::look;
+use crate::session::{Session, Sessions};
+use crate::terminate::filter;
+
+/// Between two questions while spot machines live: AWS advises this period for the machine's own metadata.
+const PERIOD: Duration = Duration::from_secs(5);
+/// Between an announcement and the end.
+const WARNING_MICROS: i64 = 120_000_000;
+/// Machines of one question.
+const BATCH: usize = 200;
+
+#[derive(Default)]
+struct Watched {
+    /// Live machines with the requests that they came from.
+    alive: BTreeMap<(Scope, LogId), BTreeMap<MachineId, Option<String>>>,
+    announced: BTreeSet<MachineId>,
+    pending: Vec<Notice>,
+}
+
+/// Watches over spot machines.
+///
+/// EC2 announces an interruption two minutes ahead in the machine's metadata and as an event, both best effort; the API
+/// shows it as the status `marked-for-termination` of the Spot request, which is what is asked for here. So an announcement
+/// is missed that comes less than five seconds before the end, that EC2 gives to the machine alone, or that is a mere
+/// recommendation to rebalance. Nothing depends on it: a machine that vanishes is found by the next look.
+pub(crate) struct SpotWatch {
+    watched: Mutex<Watched>,
+    changed: Notify,
+    clock: Arc<dyn Clock>,
+}
+
+impl SpotWatch {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { watched: Mutex::new(Watched::default()), changed: Notify::new(), clock }
+    }
+
+    fn with<R>(&self, act: impl FnOnce(&mut Watched) -> R) -> R {
+        act(&mut self.watched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes note of a look.
+    pub(crate) fn saw(&self, scope: &Scope, log: LogId, instances: &[Instance]) {
+        let is_alive = |instance: &&Instance| {
+            let state = look::state(instance);
+            purchase(instance) == Purchase::Spot
+                && matches!(state, None | Some(MachineState::Pending | MachineState::Running))
+        };
+        let alive: BTreeMap<_, _> = instances
+            .iter()
+            .filter(is_alive)
+            .filter_map(|instance| {
+                let request = instance.spot_instance_request_id().map(str::to_owned);
+                Some((MachineId(instance.instance_id()?.to_owned()), request))
+            })
+            .collect();
+        let has_any = !alive.is_empty();
+        self.with(|watched| {
+            watched.alive.insert((scope.clone(), log), alive);
+            watched.alive.retain(|_, machines| !machines.is_empty());
+            let all: BTreeSet<&MachineId> = watched.alive.values().flat_map(BTreeMap::keys).collect();
+            watched.announced.retain(|machine| all.contains(machine));
+        });
+        if has_any {
+            self.changed.notify_one();
+        }
+    }
+
+    /// The Spot requests that these machines came from, as far as a look has shown them.
+    pub(crate) fn requests(&self, machines: &[MachineId]) -> Vec<String> {
+        self.with(|watched| {
+            let request = |machine: &MachineId| watched.alive.values().find_map(|alive| alive.get(machine)?.clone());
+            machines.iter().filter_map(request).collect()
+        })
+    }
+
+    /// The next announcement. Nothing is asked while no spot machine lives.
+    pub(crate) async fn next(&self, sessions: &Sessions) -> Notice {
+        loop {
+            if let Some(notice) = self.with(|watched| watched.pending.pop()) {
+                return notice;
+            }
+            let scopes = self.with(|watched| {
+                let ids = |machines: &BTreeMap<MachineId, Option<String>>| machines.keys().cloned().collect::<Vec<_>>();
+                watched.alive.iter().map(|((scope, _), machines)| (scope.clone(), ids(machines))).collect::<Vec<_>>()
+            });
+            if scopes.is_empty() {
+                self.changed.notified().await;
+                continue;
+            }
+            for (scope, machines) in scopes {
+                match ask(sessions, &scope, &machines).await {
+                    Ok(notices) => self.take(notices),
+                    Err(failure) => tracing::debug!(%failure, %scope, "announcements are not known"),
+                }
+            }
+            if self.with(|watched| watched.pending.is_empty()) {
+                self.clock.sleep_until(self.clock.boot().plus(PERIOD)).await;
+            }
+        }
+    }
+
+    fn take(&self, notices: Vec<Notice>) {
+        self.with(|watched| {
+            for notice in notices {
+                if watched.announced.insert(notice.machine.clone()) {
+                    watched.pending.push(notice);
+                }
+            }
+        });
+    }
+}
+
+async fn ask(sessions: &Sessions, scope: &Scope, machines: &[MachineId]) -> Result<Vec<Notice>, Failure> {
+    let session: Arc<Session> = sessions.of_scope(scope).await?;
+    let mut notices = Vec::new();
+    for batch in machines.chunks(BATCH) {
+        let request = session
+            .ec2
+            .describe_spot_instance_requests()
+            .filters(filter("instance-id", batch.iter().map(|machine| machine.0.clone())))
+            .filters(filter("status-code", ["marked-for-termination".to_owned()]));
+        let answer = session.calls.make(Api::DescribeSpotInstanceRequests, request.send()).await?;
+        for request in answer.spot_instance_requests() {
+            let status = request.status().filter(|status| status.code() == Some("marked-for-termination"));
+            let (Some(status), Some(id)) = (status, request.instance_id()) else { continue };
+            let said = status.update_time().and_then(|time| i64::try_from(time.as_nanos() / 1_000).ok());
+            let deadline = said.map(|micros| At::from_micros(micros.saturating_add(WARNING_MICROS)));
+            notices.push(Notice { machine: MachineId(id.to_owned()), deadline });
+        }
+    }
+    Ok(notices)
+}

@@ -1,0 +1,7 @@
+//! Tests of the EC2 provider: in one binary, since each that reaches the EC2 client is large.
+
+mod launches;
+mod laws;
+mod looks;
+mod s3;
+mod wire;

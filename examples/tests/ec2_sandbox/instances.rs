@@ -1,0 +1,260 @@
+//! Instances that are processes: SSH, user data, and what must not be reached from them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use examples::ec2_sandbox::{Options, Sandbox};
+
+use super::client::{Client, quick, started, state_of, until};
+
+const NAMES: [&str; 12] = [
+    "poweroff",
+    "shutdown",
+    "halt",
+    "reboot",
+    "init",
+    "telinit",
+    "systemctl",
+    "systemd-run",
+    "loginctl",
+    "sudo",
+    "su",
+    "runuser",
+];
+
+/// A sandbox with real instances, and a key that they let in; `None`, said loudly, where there is no SSH to try.
+struct Real {
+    sandbox: Sandbox,
+    client: Client,
+    folder: tempfile::TempDir,
+}
+
+impl Real {
+    fn start() -> Option<Self> {
+        let has_server =
+            ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].iter().any(|path| Path::new(path).exists());
+        if !has_server || Command::new("ssh").arg("-V").output().is_err() {
+            eprintln!("SKIPPED: this machine has no OpenSSH server and client, so instances were NOT tried.");
+            return None;
+        }
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let machines = folder.path().join("machines");
+        fs::create_dir(&machines).expect("the folder is ours");
+        let options = Options { machines: examples::ec2_sandbox::Machines::Sshd, folder: Some(machines), ..quick() };
+        let (sandbox, client) = started(options);
+        let real = Self { sandbox, client, folder };
+        let key = real.key();
+        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+        assert!(made.expect("it comes with ssh").success());
+        let public = fs::read(key.with_extension("pub")).expect("it was just made");
+        let imported =
+            real.client.asked("ImportKeyPair", &[("KeyName", "key"), ("PublicKeyMaterial", &base64(&public))]);
+        assert_eq!(imported.status, 200, "{}", imported.body);
+        Some(real)
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.path().join("key")
+    }
+
+    /// A running instance: its id and address.
+    fn instance(&self, user_data: &str, more: &[(&str, &str)]) -> (String, String) {
+        let data = base64(user_data.as_bytes());
+        let common =
+            [("KeyName", "key"), ("UserData", data.as_str()), ("InstanceInitiatedShutdownBehavior", "terminate")];
+        let id = self.client.launched(&[&common[..], more].concat());
+        let address = until("its address", || self.client.seen(&id).1);
+        (id, address)
+    }
+
+    fn ssh(&self, address: &str, command: &str) -> Output {
+        let mut ssh = Command::new("ssh");
+        ssh.args([
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+        ]);
+        ssh.args(["-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", "-i"]).arg(self.key());
+        ssh.args(["-p", &self.sandbox.ssh_port().to_string(), "-l", self.sandbox.ssh_user(), address, command]);
+        ssh.output().expect("there is an ssh")
+    }
+
+    /// What a command prints, once the instance lets us in.
+    fn printed(&self, address: &str, command: &str) -> String {
+        until("a login", || {
+            let output = self.ssh(address, command);
+            (output.status.code() != Some(255)).then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        })
+    }
+
+    fn console(&self, id: &str) -> String {
+        let text = self.client.asked("GetConsoleOutput", &[("InstanceId", id)]).text("output").unwrap_or_default();
+        let mut command = Command::new("base64");
+        let child = command.arg("-d").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = child.expect("there is a base64");
+        std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), text.as_bytes()).expect("it reads");
+        String::from_utf8_lossy(&child.wait_with_output().expect("it ends").stdout).into_owned()
+    }
+
+    fn folder_of(&self, id: &str) -> Option<PathBuf> {
+        let roots = fs::read_dir(self.folder.path().join("machines")).expect("the folder is ours");
+        roots.flatten().map(|root| root.path().join(id)).find(|path| path.exists())
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    let path = tempfile::NamedTempFile::new().expect("there is room for a file");
+    fs::write(path.path(), bytes).expect("the file is ours");
+    let output = Command::new("base64").args(["-w", "0"]).arg(path.path()).output().expect("there is a base64");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Processes whose environment names this instance.
+fn processes_of(id: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").expect("this is Linux").flatten().map(|entry| entry.path());
+    let is_of = |path: &PathBuf| {
+        fs::read(path.join("environ")).is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(id))
+    };
+    all.filter(is_of)
+        .map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default())
+        .filter(|line| !line.is_empty())
+        .collect()
+}
+
+#[test]
+fn user_data_and_sessions_find_the_stand_ins_and_not_the_machines_own_commands() {
+    let Some(real) = Real::start() else { return };
+    let ask = format!("for name in {}; do command -v $name; done; pwd", NAMES.join(" "));
+    let (id, address) = real.instance(&format!("#!/bin/sh\n{ask}\n"), &[]);
+    let root = real.folder_of(&id).expect("it runs");
+    let mut expected: Vec<String> =
+        NAMES.iter().map(|name| root.join("bin").join(name).display().to_string()).collect();
+    expected.push(root.join("home").display().to_string());
+    let expected = expected.join("\n");
+    assert_eq!(
+        until("the console", || Some(real.console(&id)).filter(|text| text.lines().count() > NAMES.len())).trim(),
+        expected
+    );
+    assert_eq!(real.printed(&address, &ask), expected);
+    assert_eq!(real.printed(&address, &format!("bash -lc '{ask}'")), expected);
+    assert_eq!(real.printed(&address, &format!("sudo -n sh -c '{ask}'")), expected);
+}
+
+#[test]
+fn a_command_over_ssh_runs_in_the_instances_own_home_and_its_exit_code_comes_back() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("#!/bin/sh\necho made > made-at-boot\n", &[]);
+    until("the boot", || Some(real.printed(&address, "cat made-at-boot")).filter(|text| text == "made"));
+    assert_eq!(real.ssh(&address, "exit 37").status.code(), Some(37));
+    let home = real.folder_of(&id).expect("it runs").join("home");
+    assert_eq!(real.printed(&address, "echo $HOME"), home.display().to_string());
+    let (other, second) = real.instance("", &[]);
+    assert_ne!((id, address), (other, second.clone()));
+    assert_eq!(real.printed(&second, "ls made-at-boot 2>&1 | wc -l; ls"), "1");
+}
+
+#[test]
+fn termination_ends_every_process_and_takes_the_folder_away() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) =
+        real.instance("#!/bin/sh\nsetsid sleep 600 &\nnohup sh -c 'trap \"\" TERM; sleep 601' &\nwait\n", &[]);
+    real.printed(&address, "setsid nohup sleep 602 >/dev/null 2>&1 </dev/null & echo started");
+    until("its processes", || {
+        (processes_of(&id).iter().filter(|line| line.contains("sleep")).count() >= 3).then_some(())
+    });
+    real.client.asked("TerminateInstances", &[("InstanceId.1", &id)]);
+    until("its end", || (processes_of(&id).is_empty() && real.folder_of(&id).is_none()).then_some(()));
+    assert_eq!(real.ssh(&address, "true").status.code(), Some(255));
+}
+
+#[test]
+fn poweroff_ends_the_one_instance_as_ec2_tells_of_it() {
+    let Some(real) = Real::start() else { return };
+    for command in
+        ["poweroff", "sudo shutdown -P now", "systemctl poweroff", "systemd-run --on-active=1s poweroff", "init 0"]
+    {
+        let (id, address) = real.instance("", &[]);
+        let (other, _) = real.instance("", &[]);
+        real.printed(&address, "true");
+        // The session may end with its instance before it has said anything.
+        let _cut = real.ssh(&address, command);
+        until(command, || (state_of(&real.sandbox.state(), &id) == "terminated").then_some(()));
+        let answer = real.client.asked("DescribeInstances", &[("InstanceId.1", &id)]);
+        assert!(
+            answer.texts("code").contains(&"Client.InstanceInitiatedShutdown".to_owned()),
+            "{command}: {}",
+            answer.body
+        );
+        assert_eq!(state_of(&real.sandbox.state(), &other), "running", "{command}");
+        until("its processes", || processes_of(&id).is_empty().then_some(()));
+        real.client.asked("TerminateInstances", &[("InstanceId.1", &other)]);
+    }
+}
+
+#[test]
+fn poweroff_only_stops_an_instance_that_was_launched_so_and_halt_does_not_even_that() {
+    let Some(real) = Real::start() else { return };
+    let stops = [("InstanceInitiatedShutdownBehavior", "stop")];
+    let data = base64(b"#!/bin/sh\npoweroff\n");
+    let id = real.client.launched(&[&stops[..], &[("UserData", &data)]].concat());
+    until("the stop", || (state_of(&real.sandbox.state(), &id) == "stopped").then_some(()));
+    let (halted, _) = real.instance("#!/bin/sh\nhalt\n", &[]);
+    until("the halt", || processes_of(&halted).is_empty().then_some(()));
+    assert_eq!(state_of(&real.sandbox.state(), &halted), "running");
+}
+
+#[test]
+fn user_data_that_names_a_real_command_by_its_path_is_refused_before_anything_starts() {
+    let Some(real) = Real::start() else { return };
+    let data = base64(b"#!/bin/sh\nexec /usr/sbin/poweroff\n");
+    let answer = real.client.launch(&[("UserData", &data)]).expect("the call is answered");
+    assert_eq!(answer.refusal(), (400, "InvalidUserData.Malformed".into()));
+    assert!(real.sandbox.state().instances.is_empty());
+}
+
+#[test]
+fn a_spot_notice_is_seen_on_the_instance_and_kept() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("", &[("InstanceMarketOptions.MarketType", "spot")]);
+    let curl = "e=$AWS_EC2_METADATA_SERVICE_ENDPOINT; \
+         t=$(curl -s --noproxy '*' -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' $e/latest/api/token); \
+         curl -s --noproxy '*' -H \"X-aws-ec2-metadata-token: $t\" $e/latest/meta-data/spot/instance-action; \
+         curl -s --noproxy '*' -o /dev/null -w ' %{http_code}' $e/latest/meta-data/spot/instance-action";
+    let has_curl = Command::new("curl").arg("-V").output().is_ok();
+    if has_curl {
+        assert_eq!(real.printed(&address, curl), "401");
+    }
+    let told =
+        real.client.http("POST", &format!("/sandbox/interrupt?instance={id}&notice=3"), "").expect("it is answered");
+    assert_eq!(told.status, 200, "{}", told.body);
+    let file =
+        until("the file", || Some(real.printed(&address, "cat spot-instance-action")).filter(|text| !text.is_empty()));
+    assert!(file.starts_with("{\"action\": \"terminate\", \"time\": \"20"), "{file}");
+    if has_curl {
+        assert_eq!(real.printed(&address, curl), format!("{file} 401"));
+    }
+    until("its end", || (state_of(&real.sandbox.state(), &id) == "terminated").then_some(()));
+    let (other, _) = real.instance("", &[("InstanceMarketOptions.MarketType", "spot")]);
+    real.sandbox.interrupt(&other, Duration::ZERO).expect("it is spot, and lives");
+    until("its end", || (state_of(&real.sandbox.state(), &other) == "terminated").then_some(()));
+    assert!(real.sandbox.interrupt(&other, Duration::ZERO).is_err());
+}
+
+#[test]
+fn a_sandbox_that_is_stopped_leaves_nothing_behind() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("#!/bin/sh\nsleep 600\n", &[]);
+    real.printed(&address, "true");
+    assert!(!processes_of(&id).is_empty());
+    let Real { sandbox, folder, .. } = real;
+    sandbox.stop();
+    assert_eq!(processes_of(&id), Vec::<String>::new());
+    assert_eq!(fs::read_dir(folder.path().join("machines")).expect("the folder is ours").count(), 0);
+}
