@@ -61,4 +61,7 @@ pub trait OutputStore: Send + Sync {
 
     /// Up to `limit` bytes from `offset` on; none at the end or for an attempt that printed nothing.
     async fn read(&self, attempt: AttemptId, offset: u64, limit: usize) -> Result<Buffer, BlobError>;
+
+    /// All output of the attempt was written: it is to be where it stays before its end is told.
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError>;
 }

@@ -88,6 +88,10 @@ impl OutputStore for MemoryOutput {
         let end = start.saturating_add(limit).min(output.len());
         Ok(Buffer::copy_from_slice(&output[start..end]))
     }
+
+    async fn finish(&self, _attempt: AttemptId) -> Result<(), BlobError> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -80,6 +80,11 @@ pub(in crate::controller) async fn follow(
                 continue;
             }
             let attempt = *attempt;
+            if !matches!(one.progress, Progress::Running | Progress::Staged)
+                && let Err(error) = outputs.finish(attempt).await
+            {
+                return Outcome::Failed(error.to_string());
+            }
             match one.progress {
                 Progress::Running | Progress::Staged => {}
                 Progress::Exited(exit) if attempts.get(&attempt).is_some_and(|it| it.has_artifacts) => {
