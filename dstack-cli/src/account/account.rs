@@ -1,0 +1,124 @@
+//! What was configured, and what is made of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use dstack_aws::{Access, Ec2, Ec2Options, PROVIDER, Settings, Setup};
+use dstack_core::blob::{BlobError, BlobStore, LayeredBlobs, LayeredOutput, OutputStore};
+use dstack_core::controller::Provider;
+use dstack_core::home::Home;
+use dstack_core::host::ssh::{SshHost, UserData, user_data};
+use dstack_core::model::{LaunchRequest, LogId};
+use tokio::sync::{Mutex, OnceCell};
+
+use super::cloud::LazyCloud;
+use super::host::LazyHost;
+use crate::failure::{Failure, refused};
+
+/// How many launches may be under way: EC2's request bucket holds 5 and gains 2 a second, and a claim lasts 30 s.
+const LAUNCHES_AT_ONCE: u32 = 50;
+
+/// The account of one log.
+pub(crate) struct Account {
+    home: Home,
+    log: LogId,
+    setup: Setup,
+    made: Mutex<Option<(Settings, Arc<Ec2>)>>,
+    host: OnceCell<Arc<SshHost>>,
+}
+
+/// Why there is no way to the account.
+#[derive(Debug, Clone)]
+pub(super) enum NoAccount {
+    /// `dstack aws configure` was not called.
+    NotConfigured,
+    /// It cannot be used.
+    Failed(String),
+}
+
+impl NoAccount {
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::NotConfigured => "no AWS account is set up: run `dstack aws configure`".to_owned(),
+            Self::Failed(why) => why.clone(),
+        }
+    }
+}
+
+impl Account {
+    /// The account that this home is set up for, as the runners of this log use it.
+    pub(crate) fn new(home: &Home, log: LogId) -> Arc<Self> {
+        let setup = Setup::new(home.path());
+        Arc::new(Self { home: home.clone(), log, setup, made: Mutex::new(None), host: OnceCell::new() })
+    }
+
+    /// As a provider of a controller.
+    pub(crate) fn provider(self: &Arc<Self>) -> (String, Provider) {
+        let cloud = Arc::new(LazyCloud(Arc::clone(self)));
+        let host = Arc::new(LazyHost(Arc::clone(self)));
+        (PROVIDER.to_owned(), Provider { cloud, host, launches_at_once: LAUNCHES_AT_ONCE })
+    }
+
+    /// EC2 as it is configured now: what `dstack aws configure` changes is noticed at the next call.
+    pub(super) async fn ec2(&self) -> Result<Arc<Ec2>, NoAccount> {
+        let failed = |error: String| NoAccount::Failed(error);
+        let settings = self.setup.settings().map_err(|error| failed(error.to_string()))?;
+        let settings = settings.ok_or(NoAccount::NotConfigured)?;
+        let mut made = self.made.lock().await;
+        if let Some((_, ec2)) = made.as_ref().filter(|(of, _)| *of == settings) {
+            return Ok(Arc::clone(ec2));
+        }
+        let public_key = self.host().await.map_err(failed)?.public_key().to_owned();
+        let ec2 = Arc::new(make(&self.setup, &settings, Arc::new(move |launch, user| told(&public_key, launch, user))));
+        *made = Some((settings, Arc::clone(&ec2)));
+        Ok(ec2)
+    }
+
+    /// The way to its runners. Its key is made with the first call.
+    pub(super) async fn host(&self) -> Result<Arc<SshHost>, String> {
+        let make = async {
+            let (home, log) = (self.home.clone(), self.log);
+            let made = tokio::task::spawn_blocking(move || home.ssh_host(log)).await;
+            made.map_err(|error| error.to_string())?.map(Arc::new).map_err(|error| error.to_string())
+        };
+        self.host.get_or_try_init(|| make).await.map(Arc::clone)
+    }
+}
+
+/// What a machine is told at its first boot. A key or user that cannot be told leaves a machine that nobody can use: it is
+/// given up after its boot timeout.
+fn told(public_key: &str, launch: &LaunchRequest, user: &str) -> String {
+    let data = UserData::new(public_key, user);
+    data.map(|data| user_data(&data.with_result_hold(launch.options.result_hold))).unwrap_or_default()
+}
+
+fn make(setup: &Setup, settings: &Settings, user_data: dstack_aws::UserData) -> Ec2 {
+    Ec2::new(Ec2Options::new(setup.access(settings), settings.region.clone(), setup.cache(), user_data))
+}
+
+/// EC2 for questions: nothing is ever launched with it.
+pub(crate) fn ask(setup: &Setup, access: Access, region: &str) -> Ec2 {
+    Ec2::new(Ec2Options::new(access, region, setup.cache(), Arc::new(|_, _| String::new())))
+}
+
+/// Where artifacts and output are kept: in the configured bucket, or in the home alone.
+pub(crate) async fn stores(home: &Home) -> Result<(Arc<dyn BlobStore>, Arc<dyn OutputStore>), Failure> {
+    let (blobs, outputs) = (Arc::new(home.blobs()), Arc::new(home.outputs()));
+    let setup = Setup::new(home.path());
+    let settings = setup.settings().map_err(|error| refused(error.to_string()))?;
+    let Some((settings, bucket)) = settings.and_then(|settings| Some((settings.clone(), settings.bucket?))) else {
+        return Ok((blobs, outputs));
+    };
+    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
+    let unusable = |error: BlobError| refused(format!("bucket {bucket} cannot be used: {error}"));
+    let bucket = ec2.bucket(&settings.region, &bucket).await.map_err(unusable)?;
+    Ok((
+        Arc::new(LayeredBlobs::new(blobs, Arc::new(bucket.blobs()))),
+        Arc::new(LayeredOutput::new(outputs, Arc::new(bucket.output()))),
+    ))
+}
+
+/// Whether an account is set up in this home.
+pub(crate) fn is_configured(home: &Path) -> Result<Option<Settings>, Failure> {
+    Setup::new(home).settings().map_err(|error| refused(error.to_string()))
+}
