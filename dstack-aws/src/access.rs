@@ -8,6 +8,8 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::config::{Credentials, ProvideCredentials, SharedCredentialsProvider, SharedHttpClient};
 
+use dstack_core::secret::Secret;
+
 use crate::failure::{Class, Failure, causes};
 use crate::stored_keys::StoredKeys;
 
@@ -16,12 +18,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for an answer: below a claim's margin, which counts on 10 seconds.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(9);
 
+/// An access key that is not stored yet.
+#[derive(Debug, Clone)]
+pub struct TypedKey {
+    /// The public half.
+    pub id: String,
+    /// The secret half.
+    pub secret: Secret,
+}
+
 /// How the account is reached. By default: the standard chain of AWS (environment, profile, single sign-on, roles, the
 /// machine's own role) and AWS's own endpoints, or the one that `AWS_ENDPOINT_URL` names.
 #[derive(Clone, Default)]
 pub struct Access {
     /// Credentials of this profile, in place of the default one.
     pub profile: Option<String>,
+    /// A key that was typed in, to be tried before it is stored. If there is one, nothing else is asked.
+    pub typed: Option<TypedKey>,
+    /// What gives the credentials, for a program that has them from elsewhere. If there is one, the standard chain is not
+    /// asked.
+    pub provider: Option<SharedCredentialsProvider>,
     /// A stored key. If there is one, the standard chain is not asked.
     pub keys: Option<StoredKeys>,
     /// Where all services are, in place of AWS's own endpoints.
@@ -37,6 +53,7 @@ impl fmt::Debug for Access {
         formatter
             .debug_struct("Access")
             .field("profile", &self.profile)
+            .field("typed", &self.typed)
             .field("keys", &self.keys)
             .field("endpoint", &self.endpoint)
             .finish_non_exhaustive()
@@ -76,6 +93,12 @@ impl Access {
     /// Credentials as they are now: files and the environment are read anew.
     pub(crate) async fn credentials(&self, region: &str) -> Result<Credentials, Failure> {
         let refused = |words: String| Failure::new(Class::Credentials, words);
+        if let Some(TypedKey { id, secret }) = &self.typed {
+            return Ok(Credentials::new(id, secret.expose(), None, None, "as typed"));
+        }
+        if let Some(provider) = &self.provider {
+            return provider.provide_credentials().await.map_err(|error| refused(causes(Some(&error))));
+        }
         if let Some(keys) = &self.keys
             && let Some(credentials) = keys.load().await.map_err(|error| refused(error.to_string()))?
         {

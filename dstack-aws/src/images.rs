@@ -39,6 +39,17 @@ impl Family {
     }
 }
 
+impl std::fmt::Display for Family {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::X86 => "x86_64",
+            Self::Arm => "arm64",
+            Self::X86Gpu => "x86_64 with NVIDIA GPUs",
+            Self::ArmGpu => "arm64 with NVIDIA GPUs",
+        })
+    }
+}
+
 /// What a launch has to know of an image.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct ImageFacts {

@@ -7,6 +7,7 @@ mod access;
 mod api;
 mod call;
 mod catalogue;
+mod check;
 mod ec2;
 mod failure;
 mod images;
@@ -14,24 +15,29 @@ mod launch;
 mod look;
 mod network;
 mod own_address;
+mod policy;
 mod prices;
 mod region;
 mod s3;
 mod session;
+mod setup;
 mod spot;
 mod stored_keys;
 mod tags;
 mod terminate;
 mod types;
 
-pub use access::Access;
+pub use access::{Access, TypedKey};
 pub use api::Api;
 pub use catalogue::near_matches;
+pub use check::{CheckRow, Outcome};
 pub use ec2::{Ec2, Ec2Options, UserData};
 pub use own_address::{CheckIp, OwnAddress};
+pub use policy::{BESIDE_CALLS, BUCKET_ACTIONS, policy};
 pub use prices::{LIST_PRICES_OF, list_price};
 pub use s3::{Bucket, S3Blobs, S3Output};
 pub use session::Identity;
+pub use setup::{Settings, Setup, SetupError};
 pub use stored_keys::{StoredKeys, masked};
 
 /// Under which name the provider is registered: what offerings, rules and scopes call it.

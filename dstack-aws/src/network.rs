@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_ec2::operation::create_security_group::builders::CreateSecurityGroupFluentBuilder;
 use aws_sdk_ec2::types::{Filter, IpPermission, IpRange, ResourceType, SecurityGroup, TagSpecification};
 use dstack_core::clock::{Boot, Clock};
 use dstack_core::model::{LogId, Scope};
@@ -61,7 +62,7 @@ pub(crate) struct Networks {
     refreshed: Mutex<BTreeMap<GroupKey, Boot>>,
 }
 
-fn filter(name: &str, value: &str) -> Filter {
+pub(crate) fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
 
@@ -227,15 +228,7 @@ impl Networks {
     }
 
     async fn find(&self, session: &Session, log: LogId, vpc: &Vpc) -> Result<Option<Group>, Failure> {
-        let request = session
-            .ec2
-            .describe_security_groups()
-            .filters(filter("vpc-id", &vpc.id))
-            .filters(filter("group-name", &group_name(log)));
-        let answer = session.calls.read(Api::DescribeSecurityGroups, || request.clone().send()).await?;
-        // Anybody can give a group a name; the tag came with the group itself.
-        let is_ours = |group: &&SecurityGroup| tags::value(group.tags(), tags::LOG) == Some(log.to_string().as_str());
-        let found = answer.security_groups().iter().find(is_ours);
+        let found = described(session, log, vpc).await?;
         Ok(found.and_then(|group| Some(self.read(group.group_id()?, group.ip_permissions()))))
     }
 
@@ -255,19 +248,7 @@ impl Networks {
     }
 
     async fn create(&self, session: &Session, log: LogId, vpc: &Vpc) -> Result<Group, Failure> {
-        let tags = TagSpecification::builder()
-            .resource_type(ResourceType::SecurityGroup)
-            .tags(tags::tag("Name", "dstack"))
-            .tags(tags::tag(tags::LOG, log.to_string()))
-            .build();
-        let request = session
-            .ec2
-            .create_security_group()
-            .group_name(group_name(log))
-            .description("SSH from the controller to the runners of one dstack log")
-            .vpc_id(&vpc.id)
-            .tag_specifications(tags);
-        match session.calls.make(Api::CreateSecurityGroup, request.send()).await {
+        match session.calls.make(Api::CreateSecurityGroup, creation(session, log, vpc).send()).await {
             Ok(answer) => {
                 let id = answer.group_id().ok_or_else(|| Failure::new(Class::Unknown, "the new group has no id"))?;
                 Ok(self.read(id, &[]))
@@ -342,7 +323,41 @@ impl Networks {
     }
 }
 
-fn permission(port: u16, cidr: &str, mark: &str) -> IpPermission {
+/// The log's group as EC2 describes it.
+async fn described(session: &Session, log: LogId, vpc: &Vpc) -> Result<Option<SecurityGroup>, Failure> {
+    let request = session
+        .ec2
+        .describe_security_groups()
+        .filters(filter("vpc-id", &vpc.id))
+        .filters(filter("group-name", &group_name(log)));
+    let answer = session.calls.read(Api::DescribeSecurityGroups, || request.clone().send()).await?;
+    // Anybody can give a group a name; the tag came with the group itself.
+    let is_ours = |group: &SecurityGroup| tags::value(group.tags(), tags::LOG) == Some(log.to_string().as_str());
+    Ok(answer.security_groups.unwrap_or_default().into_iter().find(is_ours))
+}
+
+/// The id of the log's group, if it has one.
+pub(crate) async fn tagged_group(session: &Session, log: LogId, vpc: &Vpc) -> Result<Option<String>, Failure> {
+    Ok(described(session, log, vpc).await?.and_then(|group| group.group_id))
+}
+
+/// What makes the log's group, with its tag in the same call.
+pub(crate) fn creation(session: &Session, log: LogId, vpc: &Vpc) -> CreateSecurityGroupFluentBuilder {
+    let tags = TagSpecification::builder()
+        .resource_type(ResourceType::SecurityGroup)
+        .tags(tags::tag("Name", "dstack"))
+        .tags(tags::tag(tags::LOG, log.to_string()))
+        .build();
+    session
+        .ec2
+        .create_security_group()
+        .group_name(group_name(log))
+        .description("SSH from the controller to the runners of one dstack log")
+        .vpc_id(&vpc.id)
+        .tag_specifications(tags)
+}
+
+pub(crate) fn permission(port: u16, cidr: &str, mark: &str) -> IpPermission {
     IpPermission::builder()
         .ip_protocol("tcp")
         .from_port(port.into())

@@ -113,7 +113,11 @@ impl OutputStore for S3Output {
     async fn write(&self, attempt: AttemptId, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
         let mut place = offset;
         let mut rest = bytes;
-        if offset % PIECE == 0 && offset > 0 && !rest.is_empty() && !is_full(&self.load(attempt, offset / PIECE - 1).await?) {
+        if offset % PIECE == 0
+            && offset > 0
+            && !rest.is_empty()
+            && !is_full(&self.load(attempt, offset / PIECE - 1).await?)
+        {
             return Ok(());
         }
         while !rest.is_empty() {

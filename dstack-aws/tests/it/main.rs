@@ -1,7 +1,12 @@
 //! Tests of the EC2 provider: in one binary, since each that reaches the EC2 client is large.
 
+mod accounts;
+mod catalogues;
 mod launches;
 mod laws;
 mod looks;
+mod networks;
+mod notices;
+mod policies;
 mod s3;
 mod wire;

@@ -1,0 +1,129 @@
+//! Announcements that a spot machine is taken back, and what is left of its request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dstack_core::cloud::CloudProvider;
+use dstack_core::model::{At, LaunchId, MachineId, Purchase};
+use futures::FutureExt as _;
+
+use crate::laws::Account;
+use crate::wire::{Bench, LOG, REGION, error, file, reply, run, scope};
+
+const SPOT: &str = "i-0aaaaaaaaaaaaa002";
+
+fn look(bench: &Bench) {
+    bench.wire.file("DescribeInstances", 200, "describe_instances_page1.xml");
+    bench.wire.file("DescribeInstances", 200, "describe_instances_empty.xml");
+    bench.run(bench.ec2.look(&scope(), LOG, &[])).expect("it is complete");
+}
+
+fn announced(ids: &[&str]) -> String {
+    let row = |id: &&str| {
+        format!(
+            "<item><spotInstanceRequestId>sir-1</spotInstanceRequestId><instanceId>{id}</instanceId><status><code>marked-for-termination</code><updateTime>2026-08-01T10:00:00.000Z</updateTime></status></item>"
+        )
+    };
+    reply(
+        "DescribeSpotInstanceRequests",
+        &format!("<spotInstanceRequestSet>{}</spotInstanceRequestSet>", ids.iter().map(row).collect::<String>()),
+    )
+}
+
+#[test]
+fn e14_an_announcement_comes_once_with_its_deadline() {
+    let bench = Bench::new();
+    look(&bench);
+    bench.wire.always("DescribeSpotInstanceRequests", 200, announced(&[SPOT]));
+    let notice = bench.run(bench.ec2.notice());
+    assert_eq!(notice.machine, MachineId(SPOT.into()));
+    let said_micros = 1_785_578_400_000_000;
+    assert_eq!(notice.deadline, Some(At::from_micros(said_micros + 120_000_000)));
+    let asked = bench.wire.sent("DescribeSpotInstanceRequests");
+    assert_eq!(asked[0]["Filter.1.Name"], "instance-id");
+    assert_eq!(asked[0]["Filter.1.Value.1"], SPOT, "on-demand machines are not asked for");
+    assert_eq!(asked[0]["Filter.2.Value.1"], "marked-for-termination");
+    bench.run(async {
+        let mut next = Box::pin(bench.ec2.notice());
+        for _ in 0..20 {
+            bench.clock.advance(Duration::from_secs(5));
+            assert!((&mut next).now_or_never().is_none(), "the same is not announced twice");
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn e14_nothing_is_asked_while_no_spot_machine_lives() {
+    let bench = Bench::new();
+    bench.run(async {
+        let mut next = Box::pin(bench.ec2.notice());
+        for _ in 0..20 {
+            bench.clock.advance(Duration::from_secs(60));
+            assert!((&mut next).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(bench.wire.sent("DescribeSpotInstanceRequests").is_empty());
+}
+
+#[test]
+fn e14_a_question_that_fails_is_asked_again_later() {
+    let bench = Bench::new();
+    look(&bench);
+    bench.wire.answer("DescribeSpotInstanceRequests", 500, error("InternalError", ""));
+    bench.wire.answer("DescribeSpotInstanceRequests", 200, announced(&[SPOT]));
+    bench.run(async {
+        let mut next = Box::pin(bench.ec2.notice());
+        let mut got = None;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+            got = got.or((&mut next).now_or_never());
+            if got.is_some() {
+                break;
+            }
+            bench.clock.advance(Duration::from_secs(5));
+        }
+        assert_eq!(got.expect("it came").machine, MachineId(SPOT.into()));
+    });
+}
+
+#[test]
+fn e15_what_is_left_of_a_spot_request_is_cancelled_with_its_machine() {
+    let bench = Bench::new();
+    look(&bench);
+    let ended =
+        bench.run(bench.ec2.terminate(&scope(), &[MachineId("i-0aaaaaaaaaaaaa001".into()), MachineId(SPOT.into())]));
+    assert_eq!(ended, [Ok(()), Ok(())]);
+    let cancelled = bench.wire.only("CancelSpotInstanceRequests");
+    assert_eq!(cancelled["SpotInstanceRequestId.1"], "sir-aaaaaaaa");
+    assert!(!cancelled.contains_key("SpotInstanceRequestId.2"), "the other was bought on demand");
+    bench.wire.answer("TerminateInstances", 500, file("error_InternalError.xml"));
+    assert!(bench.run(bench.ec2.terminate(&scope(), &[MachineId(SPOT.into())]))[0].is_err());
+    assert_eq!(bench.wire.sent("CancelSpotInstanceRequests").len(), 1, "a machine that may live keeps its request");
+}
+
+#[test]
+fn a_machine_of_the_sandbox_is_announced_before_it_is_taken_back() {
+    let account = Account::new();
+    let ec2 = Arc::new(account.ec2());
+    run(async {
+        let scope = ec2.scope(REGION).await.expect("it is there");
+        let offerings = ec2.catalogue(REGION).await.expect("it is complete");
+        let offering = offerings.iter().find(|row| row.purchase == Purchase::Spot).expect("spot is sold");
+        let mut request = crate::wire::request(1, Purchase::Spot);
+        request.rule = offering.rule_key();
+        request.scope = scope.clone();
+        request.zone = offering.zones[0].clone();
+        request.image = offering.image.clone();
+        request.details = offering.details.clone();
+        request.launch = LaunchId::from_bits(5);
+        let machine = ec2.launch(&request).await.expect("it is launched");
+        assert_eq!(machine.purchase, Purchase::Spot);
+        ec2.look(&scope, LOG, &[]).await.expect("it is complete");
+        account.sandbox.interrupt(&machine.id.0, Duration::from_secs(120)).expect("it lives");
+        let notice = ec2.notice().await;
+        assert_eq!(notice.machine, machine.id);
+        assert!(notice.deadline.is_some());
+    });
+}
