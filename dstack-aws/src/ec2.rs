@@ -20,8 +20,9 @@ use crate::spot::SpotWatch;
 use crate::tags::{self, Ssh};
 use crate::{launch, look, terminate};
 
-/// Makes a machine's user data of its launch. The same launch must give the same text, each time and in every process.
-pub type UserData = Arc<dyn Fn(&LaunchRequest) -> String + Send + Sync>;
+/// Makes a machine's user data of its launch and the user to log in as. The same launch must give the same text, each time
+/// and in every process.
+pub type UserData = Arc<dyn Fn(&LaunchRequest, &str) -> String + Send + Sync>;
 
 /// How the provider is set up.
 #[derive(Clone)]
@@ -109,8 +110,8 @@ impl Ec2 {
         }
     }
 
-    pub(crate) fn user_data_for(&self, request: &LaunchRequest) -> String {
-        (self.user_data)(request)
+    pub(crate) fn user_data_for(&self, request: &LaunchRequest, user: &str) -> String {
+        (self.user_data)(request, user)
     }
 
     /// EC2 has not heard of a group that was made a moment ago: that passes. A group that somebody deleted is made anew.
@@ -171,8 +172,6 @@ impl CloudProvider for Ec2 {
         if request.image.is_empty() {
             return Err(LaunchError::Invalid("the rule has no machine image: allow the type again".into()));
         }
-        let user_data = self.user_data_for(request);
-        launch::check_user_data(&user_data)?;
         let session = match self.sessions.of_scope(&request.scope).await {
             Ok(session) => session,
             Err(failure) => return not_launched(failure).await,
@@ -182,6 +181,8 @@ impl CloudProvider for Ec2 {
             Err(failure) => return not_launched(failure).await,
         };
         let ssh = launch::ssh(request, image.as_ref())?;
+        let user_data = self.user_data_for(request, &ssh.user);
+        launch::check_user_data(&user_data)?;
         let from = request.options.ssh_from.as_deref();
         let berth = match self.networks.berth(&session, request.log, &request.zone, ssh.port, from).await {
             Ok(berth) => berth,

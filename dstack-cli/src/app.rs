@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dstack_core::Client;
+use dstack_core::blob::{BlobStore, OutputStore};
 use dstack_core::controller::{Ports, Provider};
 use dstack_core::home::Home;
-use dstack_core::model::At;
+use dstack_core::model::{At, LogId};
 
 use crate::cli::Cli;
 use crate::failure::{Failure, refused};
@@ -42,6 +44,9 @@ impl Terminal {
         }
     }
 }
+
+/// Packed folders and artifacts, and what attempts printed.
+pub(crate) type Stores = (Arc<dyn BlobStore>, Arc<dyn OutputStore>);
 
 /// What every command works with.
 #[derive(Debug)]
@@ -78,15 +83,37 @@ impl App {
         Ok((client, head.now))
     }
 
-    /// Providers by their names.
-    pub(crate) fn providers(&self) -> Result<BTreeMap<String, Provider>, Failure> {
+    /// This machine as a provider.
+    pub(crate) fn local(&self) -> Result<Provider, Failure> {
         let supervisor = vec![own_program()?.into_os_string(), OsString::from("supervise")];
-        Ok(BTreeMap::from([(LOCAL.to_owned(), self.home.local_provider(supervisor))]))
+        Ok(self.home.local_provider(supervisor))
     }
 
-    /// Everything that a controller calls.
-    pub(crate) fn ports(&self) -> Result<Ports, Failure> {
-        Ok(self.home.ports(self.providers()?))
+    /// Providers by their names, as this log's runners use them. Clouds are reached only once something is asked of them.
+    pub(crate) fn providers(&self, log: Option<LogId>) -> Result<BTreeMap<String, Provider>, Failure> {
+        let here = [(LOCAL.to_owned(), self.local()?)];
+        #[cfg(feature = "aws")]
+        let clouds = log.map(|log| crate::account::Account::new(&self.home, log).provider());
+        #[cfg(not(feature = "aws"))]
+        let clouds = log.and(None);
+        Ok(here.into_iter().chain(clouds).collect())
+    }
+
+    /// Everything that a controller of this log calls.
+    pub(crate) async fn ports(&self, log: Option<LogId>) -> Result<Ports, Failure> {
+        let mut ports = self.home.ports(self.providers(log)?);
+        (ports.blobs, ports.outputs) = self.stores().await?;
+        Ok(ports)
+    }
+
+    /// Where packed folders, artifacts and output are kept.
+    pub(crate) async fn stores(&self) -> Result<Stores, Failure> {
+        #[cfg(feature = "aws")]
+        let stores = crate::account::stores(&self.home).await?;
+        #[cfg(not(feature = "aws"))]
+        let stores: Stores =
+            std::future::ready((Arc::new(self.home.blobs()) as _, Arc::new(self.home.outputs()) as _)).await;
+        Ok(stores)
     }
 }
 

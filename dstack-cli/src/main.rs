@@ -1,5 +1,7 @@
 //! The command line of dstack: runners on demand in your own cloud.
 
+#[cfg(feature = "aws")]
+mod account;
 mod app;
 mod background;
 mod cli;

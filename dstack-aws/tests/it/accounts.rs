@@ -181,7 +181,7 @@ fn no_secret_is_in_traces_errors_or_debug() {
         let bench = Bench::with(|access| access.provider = provider);
         shown.push(format!("{:?}", bench.run(bench.ec2.launch(&request(1, Purchase::Spot)))));
         let folder = bench.folder.path().join("cache");
-        let ec2 = Ec2::new(Ec2Options::new(access, "us-east-1", folder, Arc::new(user_data)));
+        let ec2 = Ec2::new(Ec2Options::new(access, "us-east-1", folder, Arc::new(|launch, _| user_data(launch))));
         shown.push(format!("{:?}", run(ec2.account())));
         shown.join("\n")
     });

@@ -55,7 +55,12 @@ impl Account {
         let keys = StoredKeys::new(self.folder.path().join("credentials"));
         keys.store("AKIA111122223333", &Secret::new("secret".into())).expect("it is a key");
         let access = Access { keys: Some(keys), endpoint: Some(self.sandbox.url().to_owned()), ..Access::default() };
-        Ec2::new(Ec2Options::new(access, REGION, self.folder.path().join("cache"), Arc::new(user_data)))
+        Ec2::new(Ec2Options::new(
+            access,
+            REGION,
+            self.folder.path().join("cache"),
+            Arc::new(|launch, _| user_data(launch)),
+        ))
     }
 }
 

@@ -240,7 +240,8 @@ impl Bench {
         let mut access =
             Access { keys: Some(keys.clone()), http_client: Some(wire.http_client()), ..Access::default() };
         change(&mut access);
-        let mut options = Ec2Options::new(access, REGION, folder.path().join("cache"), Arc::new(user_data));
+        let mut options =
+            Ec2Options::new(access, REGION, folder.path().join("cache"), Arc::new(|launch, _| user_data(launch)));
         options.own_address = Arc::clone(&address) as Arc<dyn OwnAddress>;
         if !is_real_time {
             options.clock = Arc::clone(&clock) as Arc<dyn Clock>;

@@ -1,18 +1,19 @@
 //! What was configured, and what is made of it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use dstack_aws::{Access, Ec2, Ec2Options, PROVIDER, Settings, Setup};
-use dstack_core::blob::{BlobError, BlobStore, LayeredBlobs, LayeredOutput, OutputStore};
+use dstack_core::blob::{BlobError, LayeredBlobs, LayeredOutput};
+use dstack_core::cloud::CloudProvider as _;
 use dstack_core::controller::Provider;
 use dstack_core::home::Home;
 use dstack_core::host::ssh::{SshHost, UserData, user_data};
-use dstack_core::model::{LaunchRequest, LogId};
+use dstack_core::model::{LaunchRequest, LogId, Offering};
 use tokio::sync::{Mutex, OnceCell};
 
 use super::cloud::LazyCloud;
 use super::host::LazyHost;
+use crate::app::Stores;
 use crate::failure::{Failure, refused};
 
 /// How many launches may be under way: EC2's request bucket holds 5 and gains 2 a second, and a claim lasts 30 s.
@@ -102,7 +103,7 @@ pub(crate) fn ask(setup: &Setup, access: Access, region: &str) -> Ec2 {
 }
 
 /// Where artifacts and output are kept: in the configured bucket, or in the home alone.
-pub(crate) async fn stores(home: &Home) -> Result<(Arc<dyn BlobStore>, Arc<dyn OutputStore>), Failure> {
+pub(crate) async fn stores(home: &Home) -> Result<Stores, Failure> {
     let (blobs, outputs) = (Arc::new(home.blobs()), Arc::new(home.outputs()));
     let setup = Setup::new(home.path());
     let settings = setup.settings().map_err(|error| refused(error.to_string()))?;
@@ -118,7 +119,18 @@ pub(crate) async fn stores(home: &Home) -> Result<(Arc<dyn BlobStore>, Arc<dyn O
     ))
 }
 
+/// Everything that can be allowed in a region of the account; in the configured one where none is named.
+pub(crate) async fn catalogue(home: &Home, region: Option<&str>) -> Result<Vec<Offering>, Failure> {
+    let setup = Setup::new(home.path());
+    let settings = setup.settings().map_err(|error| refused(error.to_string()))?;
+    let settings = settings.ok_or_else(|| refused(NoAccount::NotConfigured.words()))?;
+    let region = region.unwrap_or(&settings.region);
+    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
+    ec2.catalogue(region).await.map_err(|error| refused(format!("region {region} cannot be asked: {error}")))
+}
+
 /// Whether an account is set up in this home.
-pub(crate) fn is_configured(home: &Path) -> Result<Option<Settings>, Failure> {
-    Setup::new(home).settings().map_err(|error| refused(error.to_string()))
+pub(crate) fn is_configured(home: &Home) -> Result<bool, Failure> {
+    let settings = Setup::new(home.path()).settings().map_err(|error| refused(error.to_string()))?;
+    Ok(settings.is_some())
 }

@@ -120,7 +120,7 @@ pub(crate) struct InfoArgs {
 
 /// `autoscale set`
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("setting").required(true).multiple(true).args(["idle_timeout", "boot_timeout", "image"]))]
+#[command(group = ArgGroup::new("setting").required(true).multiple(true).args(["idle_timeout", "boot_timeout", "image", "result_hold", "ssh_port", "ssh_user", "ssh_from"]))]
 #[command(after_help = "\
 Example:
   dstack autoscale set --idle-timeout 10m")]
@@ -134,6 +134,27 @@ pub(crate) struct SetArgs {
     /// The machine image of launches; `default` = the provider's own choice
     #[arg(long, value_name = "ID")]
     pub image: Option<String>,
+    /// How long a runner in a cloud keeps results that no controller fetches before it ends itself: `12h`
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub result_hold: Option<Span>,
+    /// Port of the runners' SSH server; `default` = what the image says, else 22
+    #[arg(long, value_name = "N", value_parser = port)]
+    pub ssh_port: Option<Option<u16>>,
+    /// User to log in as; `default` = what the image says
+    #[arg(long, value_name = "NAME")]
+    pub ssh_user: Option<String>,
+    /// Addresses that may reach the runners' SSH server: `203.0.113.7/32`; `default` = this machine's own
+    #[arg(long, value_name = "CIDR")]
+    pub ssh_from: Option<String>,
+}
+
+/// A port; none where the image's own is meant.
+fn port(text: &str) -> Result<Option<u16>, String> {
+    match text.parse() {
+        _ if text == "default" => Ok(None),
+        Ok(port) if port > 0 => Ok(Some(port)),
+        Ok(_) | Err(_) => Err("write a port from 1 to 65535, or `default`".to_owned()),
+    }
 }
 
 /// A count of runners.

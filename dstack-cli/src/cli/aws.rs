@@ -9,10 +9,7 @@ pub(crate) enum AwsCommand {
     #[command(alias = "config")]
     Configure(ConfigureArgs),
     /// Show region, bucket and identity
-    #[command(after_help = "\
-Example:
-  dstack aws info")]
-    Info,
+    Info(AwsInfoArgs),
     /// Forget the account
     #[command(after_help = "\
 Example:
@@ -24,10 +21,32 @@ Example:
   dstack aws policy > policy.json")]
     Policy,
     /// Try each permission without changing anything
-    #[command(after_help = "\
+    Check(AwsCheckArgs),
+}
+
+/// `aws info`
+#[derive(Debug, Args)]
+#[command(after_help = "\
 Example:
-  dstack aws check")]
-    Check,
+  dstack aws info")]
+pub(crate) struct AwsInfoArgs {
+    /// One JSON document instead of lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `aws check`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dstack aws check --region eu-west-1")]
+pub(crate) struct AwsCheckArgs {
+    /// The region to try; the configured one where none is named
+    #[arg(long)]
+    pub region: Option<String>,
+    /// One JSON document instead of a table
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `aws configure`
@@ -44,7 +63,8 @@ pub(crate) struct ConfigureArgs {
     pub aws_region: Option<String>,
     /// Keep artifacts in this bucket
     #[arg(long, value_name = "NAME", num_args = 0..=1)]
-    pub artifacts_s3_bucket: Option<String>,
+    #[expect(clippy::option_option, reason = "not given, given without a name, given with one")]
+    pub artifacts_s3_bucket: Option<Option<String>>,
     /// Use this profile of the AWS configuration instead of storing keys
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,

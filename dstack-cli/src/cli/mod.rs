@@ -12,6 +12,8 @@ mod tests;
 
 pub(crate) use autoscale::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
 pub(crate) use aws::AwsCommand;
+#[cfg(feature = "aws")]
+pub(crate) use aws::{AwsCheckArgs, AwsInfoArgs, ConfigureArgs};
 pub(crate) use others::{
     ArtifactsArgs, ArtifactsCommand, CheckArgs, ControllerArgs, DownloadArgs, EventsArgs, ListArgs, LogsArgs, PsArgs,
     RunnersArgs, RunnersCommand, SecretsCommand, StopArgs,

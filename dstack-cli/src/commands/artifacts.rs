@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dstack_core::archive::{Entry, EntryKind, Limits, list as list_archive, unpack};
-use dstack_core::blob::{BlobFolder, BlobStore as _, Manifest, Payload};
+use dstack_core::blob::{BlobStore, Manifest, Payload};
 use dstack_core::model::state::Workflow;
 use dstack_core::model::{Bytes, RunId};
 use serde_json::json;
@@ -32,7 +32,7 @@ struct Left {
     manifest: Manifest,
 }
 
-async fn left(blobs: &BlobFolder, target: &Target) -> Result<Vec<Left>, Failure> {
+async fn left(blobs: &dyn BlobStore, target: &Target) -> Result<Vec<Left>, Failure> {
     let mut all = Vec::new();
     let workflows = (0..).zip(&target.run.workflows).filter(|(index, _)| target.includes(*index));
     for (_, workflow) in workflows {
@@ -56,9 +56,9 @@ struct File {
 async fn list(app: &App, args: &ListArgs) -> Result<(), Failure> {
     let (client, _) = app.read().await?;
     let target = Target::find(&client, &args.run).await?;
-    let blobs = app.home.blobs();
+    let (blobs, _) = app.stores().await?;
     let (mut files, mut behind) = (Vec::new(), Vec::new());
-    for Left { workflow, attempt, manifest } in left(&blobs, &target).await? {
+    for Left { workflow, attempt, manifest } in left(&*blobs, &target).await? {
         for artifact in &manifest.artifacts {
             let entries = list_archive(blobs.get(artifact.archive).await?.reader()?)?;
             files.extend(entries.into_iter().filter(|entry| entry.kind != EntryKind::Folder).map(|entry| File {
@@ -150,8 +150,8 @@ fn totals(app: &App, files: &[File]) -> String {
 async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
     let (client, _) = app.read().await?;
     let target = Target::find(&client, &args.run).await?;
-    let blobs = app.home.blobs();
-    let all = left(&blobs, &target).await?;
+    let (blobs, _) = app.stores().await?;
+    let all = left(&*blobs, &target).await?;
     if all.is_empty() {
         let is_over = target.run.is_over();
         let hint = if is_over { "it has left none" } else { "it is not over yet" };

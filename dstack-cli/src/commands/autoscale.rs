@@ -5,14 +5,13 @@ use dstack_core::model::state::{Rule, RunnerPhase};
 use dstack_core::model::{
     Command, Event, Offering, Purchase, Record, Rejection, RuleFilter, RuleKey, RunnerId, Span, State,
 };
-use dstack_core::project::nearest;
 use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 
-use super::shrink;
-use crate::app::{App, LOCAL};
+use super::{offering, settings, shrink};
+use crate::app::App;
 use crate::background;
-use crate::cli::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
+use crate::cli::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, WaitArgs};
 use crate::failure::{Failure, refused};
 use crate::print;
 use crate::view::table;
@@ -24,12 +23,12 @@ pub(crate) async fn run(app: &App, command: AutoscaleCommand) -> Result<(), Fail
         AutoscaleCommand::Info(args) => info(app, &args).await,
         AutoscaleCommand::Enable => enable(app).await,
         AutoscaleCommand::Disable(args) => disable(app, &args).await,
-        AutoscaleCommand::Set(args) => set(app, args).await,
+        AutoscaleCommand::Set(args) => settings::set(app, args).await,
     }
 }
 
 async fn allow(app: &App, args: &AllowArgs) -> Result<(), Failure> {
-    let offering = offering(app, &args.instance_type, args.purchase(), args.region.as_deref()).await?;
+    let offering = offering::named(app, &args.instance_type, args.purchase(), args.region.as_deref()).await?;
     let key = offering.rule_key();
     let (mut client, _) = app.write().await?;
     let records = client.command(Command::Allow { offering: Box::new(offering), max: args.max }).await?;
@@ -42,40 +41,6 @@ async fn allow(app: &App, args: &AllowArgs) -> Result<(), Failure> {
         if state.live_count(&key) > max { stopping(state.live_of(&key)) } else { Vec::new() }
     })
     .await
-}
-
-/// The offering that is named, as its provider has it now.
-async fn offering(app: &App, name: &str, purchase: Purchase, region: Option<&str>) -> Result<Offering, Failure> {
-    if name == LOCAL && purchase == Purchase::Spot {
-        return Err(refused("this machine is never spot: `dstack autoscale allow local --max 1 --on-demand`"));
-    }
-    let mut known = Vec::new();
-    for provider in app.providers()?.values() {
-        let asked = region.unwrap_or(LOCAL);
-        let offerings = match provider.cloud.catalogue(asked).await {
-            Ok(offerings) => offerings,
-            Err(error) if region.is_some() => {
-                return Err(refused(format!("region {asked} cannot be asked: {error}")));
-            }
-            Err(error) => return Err(refused(error.to_string())),
-        };
-        known.extend(offerings);
-    }
-    let same = |offering: &&Offering| offering.instance_type == name;
-    if let Some(found) = known.iter().find(|offering| same(offering) && offering.purchase == purchase) {
-        return Ok(found.clone());
-    }
-    if let Some(other) = known.iter().find(same) {
-        return Err(refused(format!("{name} is not offered as {purchase}: it is as {}", other.purchase)));
-    }
-    let near = nearest(name, known.iter().map(|offering| offering.instance_type.as_str()));
-    Err(refused(match near {
-        Some(near) => format!("there is no instance type {name}: did you mean {near}?"),
-        None => format!(
-            "there is no instance type {name}: `local` is this machine, and accounts of clouds come with `dstack aws \
-             configure`"
-        ),
-    }))
 }
 
 async fn remove(app: &App, args: &RemoveArgs) -> Result<(), Failure> {
@@ -179,42 +144,15 @@ async fn settle(
     .await
 }
 
-async fn set(app: &App, args: SetArgs) -> Result<(), Failure> {
-    let (mut client, _) = app.write().await?;
-    let mut settings = client.state().settings().clone();
-    if let Some(span) = args.idle_timeout {
-        settings.idle_timeout = span;
-    }
-    if let Some(span) = args.boot_timeout {
-        if span == Span::ZERO {
-            return Err(Failure::Usage("`--boot-timeout 0` would give every runner up: write `15m`".to_owned()));
-        }
-        settings.boot_timeout = span;
-    }
-    if let Some(image) = args.image {
-        settings.image = (image != "default").then_some(image);
-    }
-    let records = client.command(Command::Set(settings)).await?;
-    print::say(if records.is_empty() { "nothing has changed" } else { "settings are changed" });
-    let head = client.refresh().await?;
-    background::ensure(&app.home, client.state(), head.now)?;
-    Ok(())
-}
-
 async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
     let (client, _) = app.read().await?;
     let state = client.state();
-    let settings = state.settings();
     if args.json {
         let rules: Vec<Value> = state.rules().iter().map(|(key, rule)| rule_json(state, key, rule)).collect();
         return print::json(&json!({
             "enabled": state.is_enabled(),
             "rules": rules,
-            "settings": {
-                "idle_timeout": settings.idle_timeout.to_string(),
-                "boot_timeout": settings.boot_timeout.to_string(),
-                "image": settings.image,
-            },
+            "settings": settings::document(state.settings()),
         }));
     }
     let mut text = format!("autoscaling is {}\n", if state.is_enabled() { "enabled" } else { "disabled" });
@@ -225,8 +163,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
         text += &table(&heads, rows, app.terminal.stdout);
     }
-    let image = settings.image.as_deref().unwrap_or("default");
-    text += &format!("idle timeout {}, boot timeout {}, image {image}\n", settings.idle_timeout, settings.boot_timeout);
+    text += &settings::lines(state.settings());
     print::results(text.as_bytes())
 }
 

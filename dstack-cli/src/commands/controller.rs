@@ -44,7 +44,7 @@ pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure>
         if !std::mem::replace(&mut is_told, true) || !args.until_idle {
             print::say(&format!("controller of {}: Ctrl-C ends it, and no run", app.home.path().display()));
         }
-        let mut controller = controller(app)?;
+        let mut controller = controller(app).await?;
         if !args.until_idle {
             return controller.run(interrupt.as_mut()).await.map_err(failure);
         }
@@ -63,12 +63,15 @@ pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure>
     }
 }
 
-fn controller(app: &App) -> Result<Controller, Failure> {
+async fn controller(app: &App) -> Result<Controller, Failure> {
     // What cannot be taken away takes space and nothing else.
     if let Err(error) = app.home.tidy() {
         tracing::warn!(%error, "what is left over stays");
     }
-    Ok(Controller::new(app.home.controller_client()?, app.ports()?, app.home.options()))
+    let mut client = app.home.controller_client()?;
+    client.refresh().await?;
+    let ports = app.ports(client.state().log()).await?;
+    Ok(Controller::new(client, ports, app.home.options()))
 }
 
 /// Lets go of the lock and then looks once more: what was appended before has found the lock taken. Where nothing was,
@@ -86,7 +89,7 @@ async fn behind(app: &App) -> Result<(), Failure> {
     loop {
         let Some(lock) = app.home.try_lock()? else { return Ok(()) };
         tracing::info!(pid = std::process::id(), "a controller begins");
-        let mut controller = controller(app)?;
+        let mut controller = controller(app).await?;
         let outcome = controller.run_until_idle().await;
         if let Err(error) = &outcome {
             tracing::error!(%error, "the controller gives up");

@@ -1,9 +1,10 @@
 //! Following a run: its output as it comes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dstack_core::Client;
-use dstack_core::blob::{OutputFolder, OutputStore as _};
+use dstack_core::blob::OutputStore;
 use dstack_core::model::state::{Phase, Run};
 use dstack_core::model::{At, AttemptId, RunId, WorkflowId};
 
@@ -24,7 +25,7 @@ struct Cursor {
 
 /// A run whose output is shown as it comes.
 pub(crate) struct Follow {
-    outputs: OutputFolder,
+    outputs: Arc<dyn OutputStore>,
     run: RunId,
     only: Option<u32>,
     view: OutputView,
@@ -52,12 +53,12 @@ impl Follow {
     ///
     /// # Errors
     /// When the secrets that are to be masked cannot be read.
-    pub(crate) fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Result<Self, Failure> {
+    pub(crate) async fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Result<Self, Failure> {
         let count = if only.is_some() { 1 } else { run.workflows.len() };
         let names = run.workflows.iter().map(|workflow| workflow.spec.name.as_str());
         let secrets = if is_raw { Vec::new() } else { app.home.secrets().values()? };
         Ok(Self {
-            outputs: app.home.outputs(),
+            outputs: app.stores().await?.1,
             run: id,
             only,
             view: OutputView::new(form(app.terminal, count, is_raw), names).masking(secrets),

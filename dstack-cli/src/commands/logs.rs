@@ -24,7 +24,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
     let mut interrupts = interrupts()?;
     let (mut client, now) = app.read().await?;
     let Target { id, mut run, workflow } = Target::find(&client, &args.run).await?;
-    let mut follow = Follow::new(app, id, &run, workflow, args.raw)?;
+    let mut follow = Follow::new(app, id, &run, workflow, args.raw).await?;
     if let Some(text) = &args.since {
         let (since, said) = since(text, now).map_err(Failure::Usage)?;
         if let Some(said) = said {

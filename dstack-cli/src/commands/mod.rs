@@ -5,20 +5,24 @@ mod narrator;
 
 mod artifacts;
 mod autoscale;
+#[cfg(feature = "aws")]
+mod aws;
 mod check;
 mod controller;
 mod events;
 mod logs;
+mod offering;
 mod ps;
 mod run;
 mod runners;
 mod secrets;
+mod settings;
 mod shrink;
 mod stop;
 mod submission;
 
 use crate::app::App;
-use crate::cli::{AwsCommand, Command};
+use crate::cli::Command;
 use crate::failure::{Failure, refused};
 
 /// Does what the command says.
@@ -35,18 +39,15 @@ pub(crate) async fn run(app: &App, command: Command, variables: Vec<(String, Str
         Command::Secrets(command) => secrets::run(app, command),
         Command::Check(args) => check::run(app, &args).await,
         Command::Controller(args) => controller::run(app, &args).await,
-        Command::Aws(command) => Err(aws(&command)),
+        #[cfg(feature = "aws")]
+        Command::Aws(command) => Box::pin(aws::run(app, command)).await,
+        #[cfg(not(feature = "aws"))]
+        Command::Aws(_) => Err(refused(NO_AWS)),
         Command::Supervise { .. } => Err(refused("a runner is stood for before anything else is done")),
     }
 }
 
-fn aws(command: &AwsCommand) -> Failure {
-    let word = match command {
-        AwsCommand::Configure(_) => "configure",
-        AwsCommand::Info => "info",
-        AwsCommand::Clear => "clear",
-        AwsCommand::Policy => "policy",
-        AwsCommand::Check => "check",
-    };
-    refused(format!("`dstack aws {word}` is not built yet in this version: `dstack run --local` runs on this machine"))
-}
+/// Where this program was built without AWS.
+#[cfg(not(feature = "aws"))]
+pub(crate) const NO_AWS: &str =
+    "this dstack was built without AWS: `cargo install --path dstack-cli` builds it with AWS";

@@ -52,7 +52,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, variables: Vec<(String, String
     // What is refused has made no file by now.
     let files = files(app, &work)?;
     app.home.create()?;
-    let folder = app.home.blobs().put(pack(app, &work, &files)?).await?;
+    let folder = app.stores().await?.0.put(pack(app, &work, &files)?).await?;
     let mut client = app.home.client()?;
     client.refresh().await?;
     if let Some(offering) = new_rule.filter(|_| !client.state().was_local_ruled()) {
@@ -74,7 +74,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, variables: Vec<(String, String
         print::say(&format!("`dstack logs {name} -f` follows it, `dstack stop {name}` stops it"));
         return print::line(name.as_str());
     }
-    Attached::new(app, client, id, args.raw)?.follow().await
+    Attached::new(app, client, id, args.raw).await?.follow().await
 }
 
 async fn submit(
@@ -126,17 +126,30 @@ async fn free_name(client: &Client) -> Result<Name, Failure> {
     }
 }
 
+/// What could be allowed: this machine, and what an account offers, the cheapest first.
 async fn offerings(app: &App) -> Result<Vec<Offering>, Failure> {
-    let mut all = Vec::new();
-    for provider in app.providers()?.values() {
-        let offerings = provider.cloud.catalogue(LOCAL).await;
-        all.extend(offerings.map_err(|error| refused(format!("this machine cannot be looked at: {error}")))?);
+    let mut all = here(app).await?;
+    #[cfg(feature = "aws")]
+    if crate::account::is_configured(&app.home)? {
+        match crate::account::catalogue(&app.home, None).await {
+            Ok(mut offerings) => {
+                offerings.retain(|offering| offering.price.is_some());
+                offerings.sort_by_key(|offering| (offering.price, offering.cpu, offering.memory));
+                all.extend(offerings);
+            }
+            Err(error) => print::warn(&format!("what AWS offers is not known: {error}")),
+        }
     }
     Ok(all)
 }
 
+async fn here(app: &App) -> Result<Vec<Offering>, Failure> {
+    let offerings = app.local()?.cloud.catalogue(LOCAL).await;
+    offerings.map_err(|error| refused(format!("this machine cannot be looked at: {error}")))
+}
+
 async fn local_offering(app: &App) -> Result<Option<Offering>, Failure> {
-    Ok(offerings(app).await?.into_iter().find(|offering| offering.instance_type == LOCAL))
+    Ok(here(app).await?.into_iter().next())
 }
 
 fn fits_a_rule(state: &State, needs: &Needs) -> bool {
@@ -194,11 +207,11 @@ struct Attached<'a> {
 }
 
 impl<'a> Attached<'a> {
-    fn new(app: &'a App, client: Client, id: RunId, is_raw: bool) -> Result<Self, Failure> {
+    async fn new(app: &'a App, client: Client, id: RunId, is_raw: bool) -> Result<Self, Failure> {
         let run = client.state().runs().get(&id).cloned();
         let run = run.ok_or_else(|| refused("the run has left the log's state: `dstack ps -a` shows how it ended"))?;
         let now = client.state().at();
-        let follow = Follow::new(app, id, &run, None, is_raw)?;
+        let follow = Follow::new(app, id, &run, None, is_raw).await?;
         let narrator = Narrator::default();
         let looked_for_controller = Instant::now();
         Ok(Self { app, client, id, run, now, follow, narrator, looked_for_controller, is_stopping: false })

@@ -119,7 +119,7 @@ async fn stop(app: &App, text: &str) -> Result<(), Failure> {
 /// A machine that carries this log's tag and that the log does not know: the log is an old copy, and only a person may say
 /// that the machine is not needed.
 async fn stop_stray(app: &App, state: &State, text: &str) -> Result<(), Failure> {
-    let providers = app.providers()?;
+    let providers = app.providers(state.log())?;
     let strays = find_strays(&providers, state).await;
     if let Some(stray) = strays.found.iter().find(|stray| stray.machine.0 == text) {
         end_stray(&providers, stray).await.map_err(|error| refused(format!("machine {text} lives on: {error}")))?;

@@ -19,6 +19,10 @@ const SECRET_VARIABLE: &str = "AWS_SECRET_ACCESS_KEY";
 pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
     let before = setup.settings().map_err(setup_failure)?;
+    if !args.force && !may_replace(before.as_ref())? {
+        print::say("nothing was changed");
+        return Ok(());
+    }
     let answers = answers(args, before.as_ref())?;
     let (mut client, _) = app.read().await?;
     let access = match &answers.key {
@@ -51,6 +55,14 @@ fn told(identity: &Identity, settings: &Settings) {
     print::say("next: `dstack autoscale allow INSTANCE_TYPE --max 1 --spot`; `dstack aws check` tries each permission");
 }
 
+/// A person is asked before what is there is replaced; a program that pipes its answers has decided.
+fn may_replace(before: Option<&Settings>) -> Result<bool, Failure> {
+    let Some(before) = before.filter(|_| std::io::stdin().is_terminal()) else { return Ok(true) };
+    let mut questions = Questions { is_terminal: true };
+    let what = format!("An account is set up already (region {}). Replace it? [y/N]", before.region);
+    Ok(matches!(questions.ask(&what, None)?.as_str(), "y" | "Y" | "yes"))
+}
+
 /// What was answered.
 struct Answers {
     settings: Settings,
@@ -62,7 +74,9 @@ fn answers(args: ConfigureArgs, before: Option<&Settings>) -> Result<Answers, Fa
     let key = match (&args.profile, args.aws_access_key_id) {
         (Some(_), None) => None,
         (Some(_), Some(_)) => {
-            return Err(Failure::Usage("either `--profile` or `--aws-access-key-id`: a profile has its own key".into()));
+            return Err(Failure::Usage(
+                "either `--profile` or `--aws-access-key-id`: a profile has its own key".into(),
+            ));
         }
         (None, given) => {
             let id = match given {
