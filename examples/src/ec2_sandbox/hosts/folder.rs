@@ -29,7 +29,11 @@ const INIT_SCRIPT: &str = r#"#!/bin/sh
 root='@ROOT@'
 echo $$ >"$root/init.pid"
 [ -e "$root/etc/host_key" ] || '@KEYGEN@' -q -t ed25519 -N '' -C '' -f "$root/etc/host_key" </dev/null
-'@SSHD@' -D -e -f "$root/etc/sshd_config" </dev/null >>"$root/log/sshd.log" 2>&1 &
+# Its security groups decide whether anybody reaches it: the sandbox makes this file when one lets us in.
+(
+    until [ -e "$root/open" ]; do sleep 0.1; done
+    exec '@SSHD@' -D -e -f "$root/etc/sshd_config"
+) </dev/null >>"$root/log/sshd.log" 2>&1 &
 if [ -e "$root/etc/boot" ] && [ ! -e "$root/booted" ]; then
     : >"$root/booted"
     setsid /bin/sh "$root/etc/boot" </dev/null >>"$root/log/console.log" 2>&1 &
@@ -86,7 +90,8 @@ impl Plan {
             ("LOGNAME", self.user.clone()),
             ("SHELL", "/bin/sh".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
-            (MARK, self.id.clone()),
+            ("DSTACK_SANDBOX_INSTANCE", self.id.clone()),
+            (MARK, root.to_string()),
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}:{}", self.address, self.imds_port)),
         ]
     }
@@ -127,7 +132,7 @@ impl Plan {
             .replace("@KEYGEN@", &shown(Some(&tools.ssh_keygen)))
             .replace("@SSHD@", &shown(Some(&tools.sshd)))
             .replace("@SFTP@", &shown(tools.sftp_server.as_deref()))
-            .replace("@MARK@", &format!("{MARK}={}", self.id));
+            .replace("@MARK@", &format!("{MARK}={}", self.root.display()));
         let path = self.root.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
