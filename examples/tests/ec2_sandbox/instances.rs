@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use examples::ec2_sandbox::{Options, Sandbox};
 
-use super::client::{Client, quick, started, state_of, until};
+use super::client::{Client, quick, skipped, started, state_of, until};
 
 const NAMES: [&str; 12] = [
     "poweroff",
@@ -37,7 +37,7 @@ impl Real {
         let has_server =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].iter().any(|path| Path::new(path).exists());
         if !has_server || Command::new("ssh").arg("-V").output().is_err() {
-            eprintln!("SKIPPED: this machine has no OpenSSH server and client, so instances were NOT tried.");
+            skipped("this machine has no OpenSSH server and client, so instances were NOT tried.");
             return None;
         }
         let folder = tempfile::tempdir().expect("there is room for a folder");

@@ -39,12 +39,16 @@ if [ -e "$root/etc/boot" ] && [ ! -e "$root/booted" ]; then
     setsid /bin/sh "$root/etc/boot" </dev/null >>"$root/log/console.log" 2>&1 &
 fi
 read -r never
-# The sandbox itself is gone: nothing of this instance stays.
+# The sandbox itself is gone: nothing of this instance stays. What starts others while it is killed is found the next time.
 listener=$(cat "$root/sshd.pid")
-kill -9 "$listener" $(cat "/proc/$listener/task/$listener/children")
-for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    [ "$pid" = "$$" ] || ! grep -qs '@MARK@' "$process/environ" || kill -9 "$pid"
+[ -z "$listener" ] || kill -9 "$listener" $(cat "/proc/$listener/task/$listener/children")
+found=yes
+while [ -n "$found" ]; do
+    found=
+    for process in /proc/[0-9]*; do
+        pid=${process#/proc/}
+        [ "$pid" != "$$" ] && grep -qs '@MARK@' "$process/environ" && kill -9 "$pid" && found=yes
+    done
 done
 rm -rf "$root"
 "#;
