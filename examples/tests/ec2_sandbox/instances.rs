@@ -192,6 +192,26 @@ fn an_instance_that_no_group_lets_us_into_runs_and_answers_once_one_does() {
 }
 
 #[test]
+fn a_reboot_keeps_the_host_key_and_the_home_and_runs_no_user_data_again_and_a_rekey_changes_the_key() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("#!/bin/sh\necho booted >>boots\n", &[]);
+    let key = || fs::read_to_string(real.folder_of(&id)?.join("etc/host_key.pub")).ok();
+    until("the boot", || Some(real.printed(&address, "cat boots")).filter(|text| text == "booted"));
+    let first = key();
+    real.printed(&address, "setsid sleep 600 </dev/null >/dev/null 2>&1 &");
+    let count = || real.processes_of(&id).iter().filter(|line| line.starts_with("sleep\u{0}600")).count();
+    until("the sleep", || (count() == 1).then_some(()));
+    let _cut = real.ssh(&address, "reboot");
+    until("the end of what ran", || (count() == 0).then_some(()));
+    assert_eq!((real.printed(&address, "cat boots"), key()), ("booted".into(), first.clone()));
+    let told = real.client.http("POST", &format!("/sandbox/rekey?instance={id}"), "").expect("it is answered");
+    assert_eq!(told.status, 200, "{}", told.body);
+    until("another key", || key().filter(|key| Some(key) != first.as_ref()));
+    assert_eq!(real.printed(&address, "echo in"), "in");
+    assert_eq!(state_of(&real.sandbox.state(), &id), "running");
+}
+
+#[test]
 fn two_sandboxes_that_give_the_same_ids_leave_each_others_instances_alone() {
     let (Some(real), Some(other)) = (Real::start(), Real::start()) else { return };
     let (id, address) = real.instance("", &[]);

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::processes::MARK;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::processes::{MARK, serves};
 use super::stand_ins::{self, NAMES};
 use super::tools::Tools;
 use super::user_data::interpreter;
@@ -172,6 +174,15 @@ impl Plan {
             tools.extra
         )
     }
+}
+
+/// Asks an instance to end in this way, as its stand-ins do. Whether there was one to ask.
+pub(in super::super) fn ask(root: &Path, verb: &str) -> bool {
+    let number = fs::read_to_string(root.join("init.pid")).ok().and_then(|text| text.trim().parse().ok());
+    let Some(init) = number.and_then(Pid::from_raw).filter(|pid| serves(pid.as_raw_nonzero().get(), root)) else {
+        return false;
+    };
+    fs::write(root.join("power"), verb).is_ok() && kill_process(init, Signal::TERM).is_ok()
 }
 
 fn quoted(text: &str) -> String {

@@ -275,7 +275,11 @@ impl Hosting {
         let marked = Marked::of(host.init, &root);
         processes::end(&[marked], &*self.shared.options.clock).await;
         match verb.trim() {
-            "reboot" => {
+            verb @ ("reboot" | "rekey") => {
+                if verb == "rekey" {
+                    let _none = fs::remove_file(root.join("etc/host_key"));
+                    let _none = fs::remove_file(root.join("etc/host_key.pub"));
+                }
                 if let Err(error) = self.boot(id) {
                     self.write_console(id, &format!("the sandbox cannot start this instance again: {error}\n"));
                 }

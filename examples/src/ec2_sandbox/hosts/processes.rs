@@ -36,12 +36,23 @@ impl Marked {
     pub(super) fn of(init: Option<u32>, root: &Path) -> Self {
         let text = fs::read_to_string(root.join("sshd.pid")).ok();
         let sshd = text.and_then(|text| text.trim().parse().ok());
-        let serves = |pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            contains(&line, root.as_os_str().as_bytes())
-        };
-        Self { root: root.to_owned(), roots: [init, sshd].into_iter().flatten().filter(serves).collect() }
+        let init = init.and_then(|pid| i32::try_from(pid).ok());
+        Self {
+            root: root.to_owned(),
+            roots: [init, sshd]
+                .into_iter()
+                .flatten()
+                .filter(|pid| serves(*pid, root))
+                .filter_map(|pid| u32::try_from(pid).ok())
+                .collect(),
+        }
     }
+}
+
+/// Whether the process of this number serves from this folder: numbers are used again.
+pub(super) fn serves(pid: i32, root: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    contains(&line, root.as_os_str().as_bytes())
 }
 
 /// Kills everything of these instances, and returns when nothing of it runs any more.
