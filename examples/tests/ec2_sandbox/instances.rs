@@ -212,6 +212,22 @@ fn a_reboot_keeps_the_host_key_and_the_home_and_runs_no_user_data_again_and_a_re
 }
 
 #[test]
+fn what_systemd_run_starts_outlives_its_session_and_systemctl_knows_it() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("", &[]);
+    real.printed(&address, "systemd-run --unit=job --collect -p KillMode=mixed -- sh -c 'sleep 600; true'");
+    let is_active = || real.printed(&address, "systemctl is-active job.service");
+    until("its start", || (is_active() == "active").then_some(()));
+    let pid = real.printed(&address, "systemctl show -p MainPID job");
+    assert!(pid.strip_prefix("MainPID=").is_some_and(|pid| Path::new("/proc").join(pid).exists()), "{pid}");
+    assert_eq!(real.printed(&address, "systemd-run --wait --pipe echo waited"), "waited");
+    real.printed(&address, "systemctl stop job");
+    assert_eq!(is_active(), "inactive");
+    real.printed(&address, "shutdown -P +10; shutdown -c; shutdown -P +20");
+    assert_eq!(state_of(&real.sandbox.state(), &id), "running");
+}
+
+#[test]
 fn two_sandboxes_that_give_the_same_ids_leave_each_others_instances_alone() {
     let (Some(real), Some(other)) = (Real::start(), Real::start()) else { return };
     let (id, address) = real.instance("", &[]);
