@@ -77,6 +77,8 @@ pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
 fn find(instances: &[Marked], known: &BTreeSet<Process>) -> BTreeSet<Process> {
     let mark = |one: &Marked| format!("{MARK}={}\0", one.root.display()).into_bytes();
     let marks: Vec<Vec<u8>> = instances.iter().map(mark).collect();
+    let title = |one: &Marked| one.root.join("etc/sshd_config").into_os_string().into_encoded_bytes();
+    let titles: Vec<Vec<u8>> = instances.iter().map(title).collect();
     let roots: BTreeSet<u32> = instances.iter().flat_map(|one| one.roots.iter().copied()).collect();
     let mut parents = BTreeMap::new();
     let mut found = BTreeMap::new();
@@ -85,7 +87,10 @@ fn find(instances: &[Marked], known: &BTreeSet<Process>) -> BTreeSet<Process> {
         let Some((parent, process)) = living(pid) else { continue };
         parents.insert(process, parent);
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let is_marked = marks.iter().any(|mark| contains(&environ, mark));
+        // The title that sshd gives itself is written over its environment, and names its configuration.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_sshd = line.starts_with(b"sshd: ") && titles.iter().any(|title| contains(&line, title));
+        let is_marked = is_sshd || marks.iter().any(|mark| contains(&environ, mark));
         if is_marked || roots.contains(&pid) && known.is_empty() || known.contains(&process) {
             found.insert(pid, process);
         }
