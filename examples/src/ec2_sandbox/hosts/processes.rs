@@ -57,12 +57,14 @@ pub(super) fn serves(pid: i32, root: &Path) -> bool {
 
 /// Kills everything of these instances, and returns when nothing of it runs any more.
 pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
-    let mut known = BTreeSet::new();
+    let (mut known, mut was_quiet) = (BTreeSet::new(), false);
     for _ in 0..ROUNDS_MOST {
         let found = find(instances, &known);
-        if found.is_empty() {
+        // Twice nothing: between two programs, a process shows neither the mark of the one nor the title of the other.
+        if found.is_empty() && was_quiet {
             return;
         }
+        was_quiet = found.is_empty();
         for process in &found {
             // One that is gone already is what we want.
             let _gone =
