@@ -1,1 +1,3 @@
-//! Programs that embed dstack; each is an example of its own.
+//! Programs that embed dstack, each an example of its own; and here what they share with the tests of other crates.
+
+pub mod ec2_sandbox;
