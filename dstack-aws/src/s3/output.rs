@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use dstack_core::blob::{BlobError, OutputStore};
-use dstack_core::model::AttemptId;
+use dstack_core::model::{At, AttemptId};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion};
@@ -50,6 +50,23 @@ impl S3Output {
 
     fn path(&self, attempt: AttemptId, piece: u64) -> Path {
         self.folder(attempt).join(format!("{piece:010}"))
+    }
+
+    /// When so much of the attempt's output had come: a line each of microseconds and bytes.
+    fn times(&self, attempt: AttemptId) -> Path {
+        self.folder(attempt).join("times")
+    }
+
+    async fn notes(&self, attempt: AttemptId) -> Result<(String, Option<UpdateVersion>), BlobError> {
+        match self.bucket.store.get(&self.times(attempt)).await {
+            Ok(found) => {
+                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: None };
+                let bytes = found.bytes().await.map_err(unreachable)?;
+                Ok((String::from_utf8_lossy(&bytes).into_owned(), Some(version)))
+            }
+            Err(Error::NotFound { .. }) => Ok((String::new(), None)),
+            Err(error) => Err(unreachable(error)),
+        }
     }
 
     async fn load(&self, attempt: AttemptId, piece: u64) -> Result<Tail, BlobError> {
@@ -173,6 +190,34 @@ impl OutputStore for S3Output {
             }
         }
         Ok(read.into())
+    }
+
+    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError> {
+        for _ in 0..TRIES_MOST {
+            let (notes, version) = self.notes(attempt).await?;
+            let content = format!("{notes}{} {length}\n", at.as_micros());
+            let options =
+                PutOptions { mode: version.map_or(PutMode::Create, PutMode::Update), ..PutOptions::default() };
+            match self.bucket.store.put_opts(&self.times(attempt), PutPayload::from(content), options).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotFound { .. }) => {}
+                Err(error) => return Err(unreachable(error)),
+            }
+        }
+        Err(unreachable("another controller notes the same output all the time"))
+    }
+
+    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError> {
+        let (notes, _) = self.notes(attempt).await?;
+        let notes = notes.lines().filter_map(|line| line.split_once(' '));
+        let notes = notes.filter_map(|(micros, length)| Some((micros.parse::<i64>().ok()?, length.parse().ok()?)));
+        Ok(notes.filter(|(micros, _)| *micros <= at.as_micros()).map(|(_, length)| length).next_back().unwrap_or(0))
+    }
+
+    /// Each write is where it stays when it returns.
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError> {
+        self.tails.lock().await.remove(&attempt);
+        Ok(())
     }
 }
 

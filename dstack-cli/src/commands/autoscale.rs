@@ -2,9 +2,7 @@
 
 use dstack_core::model::event::RunnerStopping;
 use dstack_core::model::state::{Rule, RunnerPhase};
-use dstack_core::model::{
-    Command, Event, Offering, Purchase, Record, Rejection, RuleFilter, RuleKey, RunnerId, Span, State,
-};
+use dstack_core::model::{Command, Event, Record, Rejection, RuleFilter, RuleKey, RunnerId, State};
 use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 

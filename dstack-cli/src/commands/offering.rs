@@ -55,7 +55,7 @@ async fn elsewhere(_app: &App, name: &str, _purchase: Purchase, _region: Option<
 }
 
 fn no_account(name: &str) -> String {
-    match nearest(name, [LOCAL]) {
+    match nearest(name, std::iter::once(LOCAL)) {
         Some(near) => format!("there is no instance type {name}: did you mean {near}?"),
         None => format!(
             "there is no instance type {name}: `local` is this machine, and accounts of clouds come with `dstack aws \

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use dstack_core::blob::BlobStore as _;
 use dstack_core::model::state::{Outcome, Phase, Run};
 use dstack_core::model::{
     At, Command, Name, Needs, Offering, Rejection, RunId, State, Submission, Unfit, WorkflowSpec,

@@ -4,6 +4,8 @@ mod bench;
 
 mod artifacts;
 mod autoscale;
+#[cfg(feature = "aws")]
+mod aws;
 mod kills;
 mod leaving;
 mod listings;

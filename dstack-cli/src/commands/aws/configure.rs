@@ -44,7 +44,8 @@ pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
     told(&identity, &answers.settings);
     // What waited for an account goes on.
     let head = client.refresh().await?;
-    background::ensure(&app.home, client.state(), head.now)
+    background::ensure(&app.home, client.state(), head.now)?;
+    Ok(())
 }
 
 fn told(identity: &Identity, settings: &Settings) {
