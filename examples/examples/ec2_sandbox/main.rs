@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use dstack_core::clock::{Clock, SystemClock};
 use examples::ec2_sandbox::{Machines, Options, Rates, Sandbox};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -26,9 +27,10 @@ struct Arguments {
     /// spot-reclaim=... and others; a wrong name lists them all.
     #[arg(long, default_value = "")]
     faults: String,
-    /// What chance begins from: the same seed and the same calls go wrong in the same way.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// What chance and ids begin from: the same seed and the same calls go wrong in the same way. Another one each time by
+    /// default, and told at the start.
+    #[arg(long)]
+    seed: Option<u64>,
     /// How long an instance is pending.
     #[arg(long, default_value = "2s", value_parser = humantime::parse_duration)]
     boot: Duration,
@@ -50,6 +52,9 @@ struct Arguments {
     /// No token buckets: every call is answered at once.
     #[arg(long)]
     no_limits: bool,
+    /// Instances answer SSH whatever their security groups say.
+    #[arg(long)]
+    no_firewall: bool,
 }
 
 fn main() -> ExitCode {
@@ -63,10 +68,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
+    let drawn = SystemClock.entropy().iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+    let seed = arguments.seed.unwrap_or(drawn);
     let options = Options {
         port: arguments.port,
         rates: arguments.faults.parse::<Rates>()?,
-        seed: arguments.seed,
+        seed,
         boot: arguments.boot,
         shutdown: arguments.shutdown,
         latency: arguments.latency,
@@ -74,6 +81,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         ssh_port: arguments.ssh_port,
         machines: if arguments.fake_hosts { Machines::Fake } else { Machines::Sshd },
         has_limits: !arguments.no_limits,
+        has_firewall: !arguments.no_firewall,
         ..Options::default()
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -82,6 +90,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn Error>> {
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let sandbox = Sandbox::start(options)?;
         println!("listening on {}", sandbox.url());
+        eprintln!("seed {seed}");
         eprintln!("instances let in {} on port {} of 127.0.0.2 and up", sandbox.ssh_user(), sandbox.ssh_port());
         tokio::select! {
             _ = terminate.recv() => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use dstack_core::model::{MachineId, Purchase};
 use hyper::Method;
 
+use super::hosts;
 use super::query::Query;
 use super::reply::Reply;
 use super::server::Asked;
@@ -15,6 +16,7 @@ pub(super) fn answer(shared: &Shared, asked: &Asked) -> Reply {
     let answer = match asked.path.as_str() {
         "/sandbox/state" if !is_post => return json(200, &shared.state()),
         "/sandbox/interrupt" if is_post => interrupt(shared, &Query::parse(&asked.query)),
+        "/sandbox/rekey" if is_post => rekey(shared, &Query::parse(&asked.query)),
         "/sandbox/faults" if is_post => faults(shared, asked),
         other => Err((404, format!("there is no {} {other}", asked.method))),
     };
@@ -33,6 +35,16 @@ fn interrupt(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
     let id = query.text("instance").ok_or_else(|| (400, "name the instance: ?instance=i-...&notice=120".to_owned()))?;
     let secs = query.number("notice").map_err(|failure| (400, failure.message))?.unwrap_or(120);
     shared.interrupt(id, Duration::from_secs(secs)).map_err(|words| (404, words))
+}
+
+/// The machine at the instance's address is another one from now on: other host key, nothing running.
+fn rekey(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
+    let id = query.text("instance").ok_or_else(|| (400, "name the instance: ?instance=i-...".to_owned()))?;
+    let is_known = shared.world().accounts.values().any(|account| account.records.contains_key(id));
+    if !is_known || !hosts::ask(&shared.folder.join(id), "rekey") {
+        return Err((404, format!("there is no instance {id} that runs")));
+    }
+    Ok(())
 }
 
 /// The body, or the query, is a list of faults as on the command line; what it does not name stays as it is.

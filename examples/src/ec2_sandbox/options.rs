@@ -42,6 +42,8 @@ pub struct Options {
     pub machines: Machines,
     /// Whether EC2's token buckets limit the calls.
     pub has_limits: bool,
+    /// Whether an instance answers SSH only where one of its security groups lets 127.0.0.1 in, as it would be on EC2.
+    pub has_firewall: bool,
     /// Where the instances' folders are made; the system's folder for temporary files by default.
     pub folder: Option<PathBuf>,
     /// The time that instances and limits go by.
@@ -61,6 +63,7 @@ impl Default for Options {
             ssh_port: 0,
             machines: Machines::Sshd,
             has_limits: true,
+            has_firewall: true,
             folder: None,
             clock: Arc::new(SystemClock),
         }

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use examples::ec2_sandbox::{Machines, Options, Sandbox};
 
+use super::client::skipped;
+
 #[test]
 fn boto3_finds_what_it_expects_of_ec2_sts_and_s3() {
     let python = std::env::var("DSTACK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has_boto3 = Command::new(&python).args(["-c", "import boto3"]).output();
     if !has_boto3.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: {python} has no boto3, so the sandbox was NOT tried with it.");
-        eprintln!("Install it (pip install boto3) and name that Python in DSTACK_PYTHON.");
+        skipped(&format!(
+            "{python} has no boto3, so the sandbox was NOT tried with it (pip install boto3, DSTACK_PYTHON=...)"
+        ));
         return;
     }
     let sandbox = Sandbox::start(Options {

@@ -158,6 +158,11 @@ pub(crate) fn until<R>(what: &str, mut look: impl FnMut() -> Option<R>) -> R {
     panic!("it never came: {what}");
 }
 
+/// Says that something was not tried, past what catches the output of tests that pass.
+pub(crate) fn skipped(words: &str) {
+    let _no_stderr = writeln!(io::stderr(), "SKIPPED: {words}");
+}
+
 /// The state of an instance in truth.
 pub(crate) fn state_of(state: &State, id: &str) -> String {
     state.instances.iter().find(|instance| instance.id == id).map(|one| one.state.clone()).unwrap_or_default()

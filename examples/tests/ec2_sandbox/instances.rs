@@ -1,5 +1,6 @@
 //! Instances that are processes: SSH, user data, and what must not be reached from them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use examples::ec2_sandbox::{Options, Sandbox};
 
-use super::client::{Client, quick, started, state_of, until};
+use super::client::{Client, quick, skipped, started, state_of, until};
 
 const NAMES: [&str; 12] = [
     "poweroff",
@@ -36,7 +37,7 @@ impl Real {
         let has_server =
             ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"].iter().any(|path| Path::new(path).exists());
         if !has_server || Command::new("ssh").arg("-V").output().is_err() {
-            eprintln!("SKIPPED: this machine has no OpenSSH server and client, so instances were NOT tried.");
+            skipped("this machine has no OpenSSH server and client, so instances were NOT tried.");
             return None;
         }
         let folder = tempfile::tempdir().expect("there is room for a folder");
@@ -52,6 +53,10 @@ impl Real {
         let imported =
             real.client.asked("ImportKeyPair", &[("KeyName", "key"), ("PublicKeyMaterial", &base64(&public))]);
         assert_eq!(imported.status, 200, "{}", imported.body);
+        let group = [("GroupName", "default"), ("IpProtocol", "tcp"), ("FromPort", "22"), ("ToPort", "22")];
+        let opened =
+            real.client.asked("AuthorizeSecurityGroupIngress", &[&group[..], &[("CidrIp", "127.0.0.1/32")]].concat());
+        assert_eq!(opened.status, 200, "{}", opened.body);
         Some(real)
     }
 
@@ -88,10 +93,16 @@ impl Real {
 
     /// What a command prints, once the instance lets us in.
     fn printed(&self, address: &str, command: &str) -> String {
-        until("a login", || {
+        let mut refusals = BTreeSet::new();
+        for _ in 0..300 {
             let output = self.ssh(address, command);
-            (output.status.code() != Some(255)).then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        })
+            if output.status.code() != Some(255) {
+                return String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            }
+            refusals.insert(String::from_utf8_lossy(&output.stderr).into_owned());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("{address} lets nobody in: {refusals:?}, {:?}", self.sandbox.state());
     }
 
     fn console(&self, id: &str) -> String {
@@ -101,6 +112,10 @@ impl Real {
         let mut child = child.expect("there is a base64");
         std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), text.as_bytes()).expect("it reads");
         String::from_utf8_lossy(&child.wait_with_output().expect("it ends").stdout).into_owned()
+    }
+
+    fn processes_of(&self, id: &str) -> Vec<String> {
+        processes_in(self.folder.path(), id)
     }
 
     fn folder_of(&self, id: &str) -> Option<PathBuf> {
@@ -116,11 +131,14 @@ fn base64(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Processes whose environment names this instance.
-fn processes_of(id: &str) -> Vec<String> {
+/// Processes whose environment names this instance's folder in our sandbox: another one may have the same id.
+fn processes_in(folder: &Path, id: &str) -> Vec<String> {
     let all = fs::read_dir("/proc").expect("this is Linux").flatten().map(|entry| entry.path());
     let is_of = |path: &PathBuf| {
-        fs::read(path.join("environ")).is_ok_and(|environ| String::from_utf8_lossy(&environ).contains(id))
+        fs::read(path.join("environ")).is_ok_and(|environ| {
+            let text = String::from_utf8_lossy(&environ).into_owned();
+            text.contains(&*folder.to_string_lossy()) && text.contains(id)
+        })
     };
     all.filter(is_of)
         .map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default())
@@ -161,16 +179,62 @@ fn a_command_over_ssh_runs_in_the_instances_own_home_and_its_exit_code_comes_bac
 }
 
 #[test]
+fn an_instance_that_no_group_lets_us_into_runs_and_answers_once_one_does() {
+    let Some(real) = Real::start() else { return };
+    let made = real.client.asked("CreateSecurityGroup", &[("GroupName", "closed"), ("GroupDescription", "d")]);
+    let group = made.text("groupId").expect("it is made");
+    let (id, address) = real.instance("#!/bin/sh\necho booted\n", &[("SecurityGroupId.1", &group)]);
+    until("the boot", || Some(real.console(&id)).filter(|text| text.contains("booted")));
+    assert_eq!(real.ssh(&address, "true").status.code(), Some(255));
+    let rule = [("GroupId", group.as_str()), ("IpProtocol", "tcp"), ("FromPort", "22"), ("ToPort", "22")];
+    real.client.asked("AuthorizeSecurityGroupIngress", &[&rule[..], &[("CidrIp", "127.0.0.1/32")]].concat());
+    assert_eq!(real.printed(&address, "echo in"), "in");
+}
+
+#[test]
+fn a_reboot_keeps_the_host_key_and_the_home_and_runs_no_user_data_again_and_a_rekey_changes_the_key() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("#!/bin/sh\necho booted >>boots\n", &[]);
+    let key = || fs::read_to_string(real.folder_of(&id)?.join("etc/host_key.pub")).ok();
+    until("the boot", || Some(real.printed(&address, "cat boots")).filter(|text| text == "booted"));
+    let first = key();
+    real.printed(&address, "setsid sleep 600 </dev/null >/dev/null 2>&1 &");
+    let count = || real.processes_of(&id).iter().filter(|line| line.starts_with("sleep\u{0}600")).count();
+    until("the sleep", || (count() == 1).then_some(()));
+    let _cut = real.ssh(&address, "reboot");
+    until("the end of what ran", || (count() == 0).then_some(()));
+    assert_eq!((real.printed(&address, "cat boots"), key()), ("booted".into(), first.clone()));
+    let told = real.client.http("POST", &format!("/sandbox/rekey?instance={id}"), "").expect("it is answered");
+    assert_eq!(told.status, 200, "{}", told.body);
+    until("another key", || key().filter(|key| Some(key) != first.as_ref()));
+    assert_eq!(real.printed(&address, "echo in"), "in");
+    assert_eq!(state_of(&real.sandbox.state(), &id), "running");
+}
+
+#[test]
+fn two_sandboxes_that_give_the_same_ids_leave_each_others_instances_alone() {
+    let (Some(real), Some(other)) = (Real::start(), Real::start()) else { return };
+    let (id, address) = real.instance("", &[]);
+    let (same, _) = other.instance("#!/bin/sh\nexec sleep 600\n", &[]);
+    assert_eq!(id, same, "both have the same seed");
+    until("the boot", || (other.processes_of(&same).len() >= 2).then_some(()));
+    real.printed(&address, "true");
+    real.client.asked("TerminateInstances", &[("InstanceId.1", &id)]);
+    until("its end", || real.processes_of(&id).is_empty().then_some(()));
+    assert!(other.processes_of(&same).iter().any(|line| line.contains("sleep")));
+}
+
+#[test]
 fn termination_ends_every_process_and_takes_the_folder_away() {
     let Some(real) = Real::start() else { return };
     let (id, address) =
         real.instance("#!/bin/sh\nsetsid sleep 600 &\nnohup sh -c 'trap \"\" TERM; sleep 601' &\nwait\n", &[]);
     real.printed(&address, "setsid nohup sleep 602 >/dev/null 2>&1 </dev/null & echo started");
     until("its processes", || {
-        (processes_of(&id).iter().filter(|line| line.contains("sleep")).count() >= 3).then_some(())
+        (real.processes_of(&id).iter().filter(|line| line.contains("sleep")).count() >= 3).then_some(())
     });
     real.client.asked("TerminateInstances", &[("InstanceId.1", &id)]);
-    until("its end", || (processes_of(&id).is_empty() && real.folder_of(&id).is_none()).then_some(()));
+    until("its end", || (real.processes_of(&id).is_empty() && real.folder_of(&id).is_none()).then_some(()));
     assert_eq!(real.ssh(&address, "true").status.code(), Some(255));
 }
 
@@ -193,7 +257,7 @@ fn poweroff_ends_the_one_instance_as_ec2_tells_of_it() {
             answer.body
         );
         assert_eq!(state_of(&real.sandbox.state(), &other), "running", "{command}");
-        until("its processes", || processes_of(&id).is_empty().then_some(()));
+        until("its processes", || real.processes_of(&id).is_empty().then_some(()));
         real.client.asked("TerminateInstances", &[("InstanceId.1", &other)]);
     }
 }
@@ -206,7 +270,7 @@ fn poweroff_only_stops_an_instance_that_was_launched_so_and_halt_does_not_even_t
     let id = real.client.launched(&[&stops[..], &[("UserData", &data)]].concat());
     until("the stop", || (state_of(&real.sandbox.state(), &id) == "stopped").then_some(()));
     let (halted, _) = real.instance("#!/bin/sh\nhalt\n", &[]);
-    until("the halt", || processes_of(&halted).is_empty().then_some(()));
+    until("the halt", || real.processes_of(&halted).is_empty().then_some(()));
     assert_eq!(state_of(&real.sandbox.state(), &halted), "running");
 }
 
@@ -252,9 +316,9 @@ fn a_sandbox_that_is_stopped_leaves_nothing_behind() {
     let Some(real) = Real::start() else { return };
     let (id, address) = real.instance("#!/bin/sh\nsleep 600\n", &[]);
     real.printed(&address, "true");
-    assert!(!processes_of(&id).is_empty());
+    assert!(!real.processes_of(&id).is_empty());
     let Real { sandbox, folder, .. } = real;
     sandbox.stop();
-    assert_eq!(processes_of(&id), Vec::<String>::new());
+    assert_eq!(processes_in(folder.path(), &id), Vec::<String>::new());
     assert_eq!(fs::read_dir(folder.path().join("machines")).expect("the folder is ours").count(), 0);
 }

@@ -160,7 +160,7 @@ fn an_ended_instance_is_listed_for_an_hour_and_loses_its_tags_before() {
     let tagged = || {
         client.asked("DescribeInstances", &[("Filter.1.Name", "tag:k"), ("Filter.1.Value.1", "v")]).texts("instanceId")
     };
-    assert_eq!(tagged(), [id.clone()]);
+    assert_eq!(tagged(), std::slice::from_ref(&id));
     clock.advance(Duration::from_secs(40 * 60));
     assert_eq!(tagged(), Vec::<String>::new());
     assert_eq!(client.seen(&id).0, "terminated");
@@ -191,13 +191,13 @@ fn accounts_and_regions_do_not_see_each_other() {
     assert_eq!(of(&client), [id]);
     assert!(of(&client.clone().with_key("AKIA111122223333")).is_empty());
     assert!(of(&client.clone().in_region("eu-west-1")).is_empty());
-    let nowhere = client.clone().in_region("mars-1").asked("DescribeInstances", &[]);
+    let nowhere = client.in_region("mars-1").asked("DescribeInstances", &[]);
     assert_eq!(nowhere.status, 400);
 }
 
 #[test]
 fn keys_that_are_over_are_refused() {
     let (_sandbox, client) = started(quick());
-    let answer = client.clone().with_key("EXPIREDKEY").asked("DescribeInstances", &[]);
+    let answer = client.with_key("EXPIREDKEY").asked("DescribeInstances", &[]);
     assert_eq!(answer.refusal(), (400, "RequestExpired".into()));
 }

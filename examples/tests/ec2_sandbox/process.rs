@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use super::client::{Client, until};
+use super::client::{Client, skipped, until};
 
 struct Running {
     child: Child,
@@ -71,7 +71,7 @@ fn a_wrong_fault_is_an_error_that_names_the_right_ones() {
 #[test]
 fn when_it_is_told_to_end_or_killed_nothing_of_its_instances_stays() {
     if !Path::new("/usr/sbin/sshd").exists() {
-        eprintln!("SKIPPED: this machine has no OpenSSH server, so the end of instances was NOT tried.");
+        skipped("this machine has no OpenSSH server, so the end of instances was NOT tried.");
         return;
     }
     for name in ["TERM", "INT", "KILL"] {

@@ -6,7 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::processes::MARK;
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::processes::{MARK, serves};
 use super::stand_ins::{self, NAMES};
 use super::tools::Tools;
 use super::user_data::interpreter;
@@ -29,18 +31,26 @@ const INIT_SCRIPT: &str = r#"#!/bin/sh
 root='@ROOT@'
 echo $$ >"$root/init.pid"
 [ -e "$root/etc/host_key" ] || '@KEYGEN@' -q -t ed25519 -N '' -C '' -f "$root/etc/host_key" </dev/null
-'@SSHD@' -D -e -f "$root/etc/sshd_config" </dev/null >>"$root/log/sshd.log" 2>&1 &
+# Its security groups decide whether anybody reaches it: the sandbox makes this file when one lets us in.
+(
+    until [ -e "$root/open" ]; do sleep 0.1; done
+    exec '@SSHD@' -D -e -f "$root/etc/sshd_config"
+) </dev/null >>"$root/log/sshd.log" 2>&1 &
 if [ -e "$root/etc/boot" ] && [ ! -e "$root/booted" ]; then
     : >"$root/booted"
     setsid /bin/sh "$root/etc/boot" </dev/null >>"$root/log/console.log" 2>&1 &
 fi
 read -r never
-# The sandbox itself is gone: nothing of this instance stays.
+# The sandbox itself is gone: nothing of this instance stays. What starts others while it is killed is found the next time.
 listener=$(cat "$root/sshd.pid")
-kill -9 "$listener" $(cat "/proc/$listener/task/$listener/children")
-for process in /proc/[0-9]*; do
-    pid=${process#/proc/}
-    [ "$pid" = "$$" ] || ! grep -qs '@MARK@' "$process/environ" || kill -9 "$pid"
+[ -z "$listener" ] || kill -9 "$listener" $(cat "/proc/$listener/task/$listener/children")
+found=yes
+while [ -n "$found" ]; do
+    found=
+    for process in /proc/[0-9]*; do
+        pid=${process#/proc/}
+        [ "$pid" != "$$" ] && grep -qs '@MARK@' "$process/environ" && kill -9 "$pid" && found=yes
+    done
 done
 rm -rf "$root"
 "#;
@@ -86,7 +96,8 @@ impl Plan {
             ("LOGNAME", self.user.clone()),
             ("SHELL", "/bin/sh".to_owned()),
             ("LANG", "C.UTF-8".to_owned()),
-            (MARK, self.id.clone()),
+            ("DSTACK_SANDBOX_INSTANCE", self.id.clone()),
+            (MARK, root.to_string()),
             ("AWS_EC2_METADATA_SERVICE_ENDPOINT", format!("http://{}:{}", self.address, self.imds_port)),
         ]
     }
@@ -127,7 +138,7 @@ impl Plan {
             .replace("@KEYGEN@", &shown(Some(&tools.ssh_keygen)))
             .replace("@SSHD@", &shown(Some(&tools.sshd)))
             .replace("@SFTP@", &shown(tools.sftp_server.as_deref()))
-            .replace("@MARK@", &format!("{MARK}={}", self.id));
+            .replace("@MARK@", &format!("{MARK}={}", self.root.display()));
         let path = self.root.join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
@@ -163,6 +174,15 @@ impl Plan {
             tools.extra
         )
     }
+}
+
+/// Asks an instance to end in this way, as its stand-ins do. Whether there was one to ask.
+pub(in super::super) fn ask(root: &Path, verb: &str) -> bool {
+    let number = fs::read_to_string(root.join("init.pid")).ok().and_then(|text| text.trim().parse().ok());
+    let Some(init) = number.and_then(Pid::from_raw).filter(|pid| serves(pid.as_raw_nonzero().get(), root)) else {
+        return false;
+    };
+    fs::write(root.join("power"), verb).is_ok() && kill_process(init, Signal::TERM).is_ok()
 }
 
 fn quoted(text: &str) -> String {

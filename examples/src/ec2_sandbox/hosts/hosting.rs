@@ -32,6 +32,7 @@ struct Host {
     /// Which of its starts this is; an init of an earlier one is not heard.
     starts: u64,
     has_notice: bool,
+    is_open: bool,
 }
 
 /// What is to be done about the instances now.
@@ -40,6 +41,8 @@ struct Changes {
     end: BTreeSet<String>,
     start: Vec<(String, Record, Option<String>)>,
     notices: Vec<(String, i64)>,
+    /// Instances that are let in to now.
+    open: BTreeSet<String>,
     next: Option<Boot>,
 }
 
@@ -122,6 +125,10 @@ impl Hosting {
                             let key = account.keys.get(&(record.launch.region.clone(), name)).cloned();
                             changes.start.push((id.clone(), record.clone(), key));
                         }
+                        let groups = &record.launch.groups;
+                        if !self.shared.options.has_firewall || account.groups.let_in(groups, self.shared.ssh_port) {
+                            changes.open.insert(id.clone());
+                        }
                         changes.notices.extend(record.notice_micros.map(|micros| (id.clone(), micros)));
                     }
                     MachineState::Running | MachineState::Halted | MachineState::ShuttingDown => {
@@ -144,6 +151,11 @@ impl Hosting {
             if let Err(error) = self.begin(&id, &record, key).await {
                 self.silent.insert(id.clone());
                 self.write_console(&id, &format!("the sandbox cannot start this instance: {error}\n"));
+            }
+        }
+        for id in changes.open {
+            if let Some(host) = self.hosts.get_mut(&id).filter(|host| !host.is_open) {
+                host.is_open = fs::write(host.plan.root.join("open"), "").is_ok();
             }
         }
         for (id, micros) in changes.notices {
@@ -172,7 +184,7 @@ impl Hosting {
             public_key,
         };
         plan.make(&tools)?;
-        let host = Host { plan, stdin: None, init: None, imds, starts: 0, has_notice: false };
+        let host = Host { plan, stdin: None, init: None, imds, starts: 0, has_notice: false, is_open: false };
         self.hosts.insert(id.to_owned(), host);
         self.boot(id)
     }
@@ -199,11 +211,8 @@ impl Hosting {
 
     /// Ends the processes of these instances; and where they are over for good, their folders and addresses too.
     async fn end(&mut self, ids: &BTreeSet<String>, is_forced: bool) {
-        let marked: Vec<Marked> = ids
-            .iter()
-            .filter_map(|id| self.hosts.get(id))
-            .map(|host| Marked::of(&host.plan.id, host.init, &host.plan.root))
-            .collect();
+        let marked: Vec<Marked> =
+            ids.iter().filter_map(|id| self.hosts.get(id)).map(|host| Marked::of(host.init, &host.plan.root)).collect();
         if !marked.is_empty() {
             processes::end(&marked, &*self.shared.options.clock).await;
         }
@@ -263,10 +272,14 @@ impl Hosting {
         let root = host.plan.root.clone();
         let verb = fs::read_to_string(root.join("power")).unwrap_or_default();
         let _none = fs::remove_file(root.join("power"));
-        let marked = Marked::of(id, host.init, &root);
+        let marked = Marked::of(host.init, &root);
         processes::end(&[marked], &*self.shared.options.clock).await;
         match verb.trim() {
-            "reboot" => {
+            verb @ ("reboot" | "rekey") => {
+                if verb == "rekey" {
+                    let _none = fs::remove_file(root.join("etc/host_key"));
+                    let _none = fs::remove_file(root.join("etc/host_key.pub"));
+                }
                 if let Err(error) = self.boot(id) {
                     self.write_console(id, &format!("the sandbox cannot start this instance again: {error}\n"));
                 }

@@ -8,6 +8,7 @@ mod stand_ins;
 mod tools;
 mod user_data;
 
+pub(super) use folder::ask;
 pub(super) use hosting::Hosting;
 pub(super) use tools::{Tools, user_name};
 pub(super) use user_data::user_data_fault;

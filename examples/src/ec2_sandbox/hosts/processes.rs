@@ -2,38 +2,57 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dstack_core::clock::Clock;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The variable that every process of an instance has.
-pub(super) const MARK: &str = "DSTACK_SANDBOX_INSTANCE";
+/// The variable that every process of an instance has: its folder, which no instance of another sandbox shares, as it may
+/// its id.
+pub(super) const MARK: &str = "DSTACK_SANDBOX_FOLDER";
 
 /// Most rounds of looking and killing: a process that starts others while it is killed is found in the next.
 const ROUNDS_MOST: u32 = 200;
 
+/// A process, told apart from a later one of its number by its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Process {
+    pid: u32,
+    started: u64,
+}
+
 /// What is known of an instance's processes from the outside.
 #[derive(Debug, Clone)]
 pub(super) struct Marked {
-    pub(super) id: String,
-    /// The process that stands for its machine.
-    pub(super) init: Option<u32>,
-    /// Its `sshd`, which renames itself and so loses its mark.
-    pub(super) sshd: Option<u32>,
+    root: PathBuf,
+    /// Those that may have lost their mark: its init, and its `sshd`, which renames itself.
+    roots: BTreeSet<u32>,
 }
 
 impl Marked {
-    /// Reads the number of its `sshd`, which counts only if that still serves from this folder.
-    pub(super) fn of(id: &str, init: Option<u32>, root: &Path) -> Self {
+    /// Notes them. A number counts only if its process still serves from this folder.
+    pub(super) fn of(init: Option<u32>, root: &Path) -> Self {
         let text = fs::read_to_string(root.join("sshd.pid")).ok();
-        let sshd = text.and_then(|text| text.trim().parse().ok()).filter(|pid: &u32| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(&*root.to_string_lossy())
-        });
-        Self { id: id.to_owned(), init, sshd }
+        let sshd = text.and_then(|text| text.trim().parse().ok());
+        let init = init.and_then(|pid| i32::try_from(pid).ok());
+        Self {
+            root: root.to_owned(),
+            roots: [init, sshd]
+                .into_iter()
+                .flatten()
+                .filter(|pid| serves(*pid, root))
+                .filter_map(|pid| u32::try_from(pid).ok())
+                .collect(),
+        }
     }
+}
+
+/// Whether the process of this number serves from this folder: numbers are used again.
+pub(super) fn serves(pid: i32, root: &Path) -> bool {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    contains(&line, root.as_os_str().as_bytes())
 }
 
 /// Kills everything of these instances, and returns when nothing of it runs any more.
@@ -44,9 +63,10 @@ pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
         if found.is_empty() {
             return;
         }
-        for pid in &found {
+        for process in &found {
             // One that is gone already is what we want.
-            let _gone = i32::try_from(*pid).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+            let _gone =
+                i32::try_from(process.pid).ok().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
         }
         known.extend(found);
         clock.sleep_until(clock.boot().plus(Duration::from_millis(2))).await;
@@ -54,49 +74,42 @@ pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
 }
 
 /// The living processes of these instances: marked ones, and whatever those in `known` or the instances' own have started.
-fn find(instances: &[Marked], known: &BTreeSet<u32>) -> BTreeSet<u32> {
-    let marks: Vec<Vec<u8>> = instances.iter().map(|one| format!("{MARK}={}\0", one.id).into_bytes()).collect();
-    let roots: BTreeSet<u32> = instances.iter().flat_map(|one| [one.init, one.sshd]).flatten().collect();
+fn find(instances: &[Marked], known: &BTreeSet<Process>) -> BTreeSet<Process> {
+    let mark = |one: &Marked| format!("{MARK}={}\0", one.root.display()).into_bytes();
+    let marks: Vec<Vec<u8>> = instances.iter().map(mark).collect();
+    let roots: BTreeSet<u32> = instances.iter().flat_map(|one| one.roots.iter().copied()).collect();
     let mut parents = BTreeMap::new();
-    let mut found = BTreeSet::new();
-    for pid in fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-    {
-        let pid: u32 = pid;
-        let Some((parent, is_over)) = stat(pid) else { continue };
-        if is_over {
-            continue;
-        }
-        parents.insert(pid, parent);
+    let mut found = BTreeMap::new();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+        let Some((parent, process)) = living(pid) else { continue };
+        parents.insert(process, parent);
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let is_marked = marks.iter().any(|mark| contains(&environ, mark));
-        if is_marked || roots.contains(&pid) || known.contains(&pid) {
-            found.insert(pid);
+        if is_marked || roots.contains(&pid) && known.is_empty() || known.contains(&process) {
+            found.insert(pid, process);
         }
     }
     loop {
-        let more: Vec<u32> = parents
-            .iter()
-            .filter(|(pid, parent)| found.contains(parent) && !found.contains(pid))
-            .map(|(pid, _)| *pid)
-            .collect();
+        let is_more =
+            |(process, parent): &(&Process, &u32)| found.contains_key(parent) && !found.contains_key(&process.pid);
+        let more: Vec<Process> = parents.iter().filter(is_more).map(|(process, _)| *process).collect();
         if more.is_empty() {
-            return found;
+            return found.into_values().collect();
         }
-        found.extend(more);
+        found.extend(more.into_iter().map(|process| (process.pid, process)));
     }
 }
 
-/// A process's parent, and whether it has ended and waits to be seen.
-fn stat(pid: u32) -> Option<(u32, bool)> {
+/// A process that has not ended, and its parent.
+fn living(pid: u32) -> Option<(u32, Process)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and can hold anything.
-    let mut rest = text.rsplit_once(')')?.1.split_whitespace();
-    let state = rest.next()?;
-    Some((rest.next()?.parse().ok()?, matches!(state, "Z" | "X")))
+    // The name stands in parentheses and can hold anything. The start is the 20th word behind it.
+    let words: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    if matches!(*words.first()?, "Z" | "X") {
+        return None;
+    }
+    Some((words.get(1)?.parse().ok()?, Process { pid, started: words.get(19)?.parse().ok()? }))
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

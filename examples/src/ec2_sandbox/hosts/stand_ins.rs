@@ -64,13 +64,14 @@ shutdown) wait=60 ;;
 init | telinit) exit 1 ;;
 esac
 if [ "$wait" -gt 0 ]; then
-    setsid sh -c 'sleep "$1"; printf "%s\n" "$2" >"$3/power"; kill -TERM "$(cat "$3/init.pid")"' \
-        shutdown "$wait" "$verb" "$root" </dev/null >/dev/null 2>&1 &
+    setsid sh -c 'sleep "$1"; exec "$2"' shutdown "$wait" "$root/bin/$verb" </dev/null >/dev/null 2>&1 &
     echo $! >"$root/shutdown.pid"
     exit 0
 fi
 printf '%s\n' "$verb" >"$root/power"
-kill -TERM "$(cat "$root/init.pid")"
+pid=$(cat "$root/init.pid")
+# Only while the number is still that of the process that stands for this machine.
+grep -qs "$root/etc/init" "/proc/$pid/cmdline" && kill -TERM "$pid"
 "#;
 
 /// The verbs of systemctl that end a machine, and as much of units as `systemd-run` makes.
