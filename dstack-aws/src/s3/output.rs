@@ -113,7 +113,7 @@ impl OutputStore for S3Output {
     async fn write(&self, attempt: AttemptId, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
         let mut place = offset;
         let mut rest = bytes;
-        if offset % PIECE == 0
+        if offset.is_multiple_of(PIECE)
             && offset > 0
             && !rest.is_empty()
             && !is_full(&self.load(attempt, offset / PIECE - 1).await?)
@@ -168,7 +168,7 @@ impl OutputStore for S3Output {
             }
             read.extend_from_slice(now);
             place += now.len() as u64;
-            if place % PIECE != 0 {
+            if !place.is_multiple_of(PIECE) {
                 break;
             }
         }

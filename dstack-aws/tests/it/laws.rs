@@ -25,7 +25,12 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new() -> Self {
+        Self::seeded(0)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
         let options = Options {
+            seed,
             machines: Machines::Fake,
             boot: Duration::ZERO,
             shutdown: Duration::ZERO,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod catalogues;
+mod faults;
 mod launches;
 mod laws;
 mod looks;
