@@ -10,7 +10,7 @@ use crate::laws::Account;
 use crate::wire::{LOG, REGION, run};
 
 const FAULTS: &str = "lost-answer=0.2,lost-call=0.1,late=0.1,doubled=0.2,throttle=0.1,capacity=0.1,page-fails=0.1,no-tags=0.2,no-address=0.2,late-within=50ms";
-const LAUNCHES: u64 = 12;
+const LAUNCHES: u64 = 5;
 const TRIES: u32 = 200;
 
 fn request(offering: &Offering, launch: u64) -> LaunchRequest {
