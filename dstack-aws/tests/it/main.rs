@@ -6,6 +6,7 @@ mod faults;
 mod launches;
 mod laws;
 mod looks;
+mod moto;
 mod networks;
 mod notices;
 mod policies;
