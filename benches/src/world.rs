@@ -6,12 +6,10 @@ use dstack_core::model::event::{
 };
 use dstack_core::model::plan::ScopeTick;
 use dstack_core::model::{
-    AppendId, At, AttemptId, Bytes, ClaimNumber, Content, ControllerId, Event, Exit, LaunchId, LaunchOptions,
-    LaunchRequest, LogId, MachineId, MilliCpu, Needs, Offering, Purchase, Record, RecordHash, RunId, RunnerId, Seq,
-    State, Tick, WorkflowId,
+    AppendId, At, AttemptId, Bytes, ClaimNumber, Content, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
+    MachineId, MilliCpu, Needs, Offering, Purchase, Record, RecordHash, RunId, RunnerId, Seq, State, Tick, WorkflowId,
 };
 use dstack_core::testkit::samples;
-use std::collections::BTreeMap;
 
 /// A log that grows, and its state.
 #[derive(Debug, Clone)]
@@ -81,17 +79,8 @@ impl World {
         for number in 0..count {
             let offering = offering(number % 20);
             let runner = RunnerId::from_bits(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let request = LaunchRequest {
-                log: LogId::from_bytes([7; 16]),
-                launch: LaunchId::from_bits(number),
-                rule: offering.rule_key(),
-                scope: offering.scope,
-                zone: "a".to_owned(),
-                image: offering.image,
-                timing: offering.timing,
-                options: LaunchOptions::default(),
-                details: BTreeMap::new(),
-            };
+            let request =
+                LaunchRequest::new(LogId::from_bytes([7; 16]), LaunchId::from_bits(number), &offering, "a".to_owned());
             self.add(RunnerWanted { runner, request: std::sync::Arc::new(request) });
             self.add(ClaimMade { runner, claim: ClaimNumber(1), controller: ControllerId::from_bytes([1; 16]) });
             let address = Some(dstack_core::model::Address("here".to_owned()));

@@ -43,7 +43,7 @@ pub(crate) struct LogsArgs {
     /// Go on until it is over
     #[arg(short, long, visible_short_alias = 'a', alias = "attach")]
     pub follow: bool,
-    /// Only attempts that ran in this time: `5m`, or a time like 2026-05-01T12:00:00Z
+    /// Only what was printed since, to within 5 s: `5m`, or a time like 2026-05-01T12:00:00Z
     #[arg(short, long, value_name = "TIME")]
     pub since: Option<String>,
     /// The bytes that were printed, without prefixes

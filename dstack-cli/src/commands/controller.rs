@@ -64,6 +64,10 @@ pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure>
 }
 
 fn controller(app: &App) -> Result<Controller, Failure> {
+    // What cannot be taken away takes space and nothing else.
+    if let Err(error) = app.home.tidy() {
+        tracing::warn!(%error, "what is left over stays");
+    }
     Ok(Controller::new(app.home.controller_client()?, app.ports()?, app.home.options()))
 }
 

@@ -33,6 +33,8 @@ pub(crate) struct Follow {
     ended: BTreeSet<u32>,
     /// Attempts that were over before are left out.
     skipped: BTreeSet<AttemptId>,
+    /// Output that had come by then is left out, to within the period in which that is noted.
+    since: Option<At>,
 }
 
 /// How the output of so many workflows is shown.
@@ -63,7 +65,13 @@ impl Follow {
             cursors: BTreeMap::new(),
             ended: BTreeSet::new(),
             skipped: BTreeSet::new(),
+            since: None,
         })
+    }
+
+    /// Leaves out what had come by this moment.
+    pub(crate) fn since(&mut self, at: At) {
+        self.since = Some(at);
     }
 
     /// Leaves these attempts out.
@@ -104,6 +112,9 @@ impl Follow {
     async fn drain(&mut self, attempt: AttemptId, offset: &mut u64) -> Result<(), Failure> {
         if self.skipped.contains(&attempt) {
             return Ok(());
+        }
+        if let (0, Some(since)) = (*offset, self.since) {
+            *offset = self.outputs.length_at(attempt, since).await?;
         }
         loop {
             let bytes = self.outputs.read(attempt, *offset, READ_LIMIT).await?;

@@ -31,6 +31,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
             print::say(&format!("since {said}"));
         }
         follow.skip(over_before(&client, &run, id, since).await?);
+        follow.since(since);
     }
     for (index, workflow) in (0..).zip(&run.workflows) {
         if let (true, Phase::Over(outcome @ Outcome::Skipped { .. })) = (follow.includes(index), &workflow.phase) {

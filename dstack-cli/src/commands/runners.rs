@@ -1,5 +1,6 @@
 //! `dstack runners`: machines, and ending one by hand.
 
+use dstack_core::controller::{end_stray, find_strays};
 use dstack_core::model::state::Runner;
 use dstack_core::model::{At, AttemptId, Command, RunnerId, State};
 use dstack_core::project::nearest;
@@ -102,13 +103,7 @@ async fn stop(app: &App, text: &str) -> Result<(), Failure> {
     let state = reader.state();
     let by_machine = |runner: &Runner| runner.machine.as_ref().is_some_and(|machine| machine.0 == text);
     let found = state.runners().iter().find(|(id, runner)| id.to_string() == text || by_machine(runner));
-    let Some((id, runner)) = found else {
-        let known: Vec<String> = state.live_runners().map(|(id, _)| id.to_string()).collect();
-        return Err(refused(match nearest(text, known.iter().map(String::as_str)) {
-            Some(near) => format!("there is no runner {text}: did you mean {near}?"),
-            None => format!("there is no runner or machine {text}: `dstack runners` lists those that may be alive"),
-        }));
-    };
+    let Some((id, runner)) = found else { return stop_stray(app, state, text).await };
     if !runner.may_live() {
         return Err(refused(format!("runner {id} is gone already")));
     }
@@ -119,4 +114,26 @@ async fn stop(app: &App, text: &str) -> Result<(), Failure> {
     let head = client.refresh().await?;
     background::ensure(&app.home, client.state(), head.now)?;
     Ok(())
+}
+
+/// A machine that carries this log's tag and that the log does not know: the log is an old copy, and only a person may say
+/// that the machine is not needed.
+async fn stop_stray(app: &App, state: &State, text: &str) -> Result<(), Failure> {
+    let providers = app.providers()?;
+    let strays = find_strays(&providers, state).await;
+    if let Some(stray) = strays.found.iter().find(|stray| stray.machine.0 == text) {
+        end_stray(&providers, stray).await.map_err(|error| refused(format!("machine {text} lives on: {error}")))?;
+        print::say(&format!("machine {text}, which this log does not know, is being shut down"));
+        return Ok(());
+    }
+    let runners = state.live_runners().map(|(id, _)| id.to_string());
+    let known: Vec<String> = runners.chain(strays.found.iter().map(|stray| stray.machine.0.clone())).collect();
+    let unseen = strays.unseen.first().map(|(scope, error)| format!(" ({scope} could not be looked at: {error})"));
+    let unseen = unseen.unwrap_or_default();
+    Err(refused(match nearest(text, known.iter().map(String::as_str)) {
+        Some(near) => format!("there is no runner or machine {text}: did you mean {near}?{unseen}"),
+        None => {
+            format!("there is no runner or machine {text}: `dstack runners` lists those that may be alive{unseen}")
+        }
+    }))
 }

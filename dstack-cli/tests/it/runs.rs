@@ -138,7 +138,8 @@ fn results_travel_from_a_dependency_to_what_depends_on_it() {
 fn an_environment_names_run_workflow_and_attempt_and_secrets_come_too() {
     let bench = Bench::allowing(
         1,
-        "workflows: [{name: a, commands: ['echo $DSTACK_RUN/$DSTACK_WORKFLOW/$DSTACK_ATTEMPT $TOKEN']}]",
+        "workflows: [{name: a, commands: ['echo $DSTACK_RUN/$DSTACK_WORKFLOW/$DSTACK_ATTEMPT $TOKEN', \
+         'echo $TOKEN | tr a-z b-za']}]",
     );
     let refused = bench.dstack(&["secrets", "set", "TOKEN", "hunter2"]);
     assert_eq!(refused.code, 2);
@@ -148,7 +149,7 @@ fn an_environment_names_run_workflow_and_attempt_and_secrets_come_too() {
     std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), b"hunter2\n").expect("it reads");
     assert_eq!(crate::bench::end(child).code, 0);
     assert_eq!(bench.ok(&["secrets", "list"]), "TOKEN\n");
-    assert_eq!(bench.ok(&["run", "a", "--name", "r"]), "r/a/1 hunter2\n");
+    assert_eq!(bench.ok(&["run", "a", "--name", "r"]), "r/a/1 ***\nivoufs2\n", "it came, and is masked");
     assert!(!bench.ok(&["events", "--json"]).contains("hunter2"));
     bench.ok(&["secrets", "delete", "TOKEN"]);
     assert_eq!(bench.dstack(&["secrets", "remove", "TOKEN"]).code, 1);

@@ -1,6 +1,7 @@
 //! Ctrl-C and other ends of commands: what goes on, and what stops.
 
 use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout};
 
 use crate::bench::{Bench, end, signal};
 
@@ -15,15 +16,21 @@ fn run_args<'a>(first: &[&'a str], command: &'a [String]) -> Vec<&'a str> {
     first.iter().copied().chain(["--"]).chain(command.iter().map(String::as_str)).collect()
 }
 
-#[test]
-fn case_08_ctrl_c_leaves_the_run_running_and_says_how_to_go_on() {
-    let bench = Bench::allowing(1, "workflows: []");
-    let command = until(&bench, "go");
+/// An attached run `r` whose command has begun, and its output. It ends when there is a file `go`.
+fn attached(bench: &Bench) -> (Child, BufReader<ChildStdout>) {
+    let command = until(bench, "go");
     let mut child = bench.command(&run_args(&["run", "--name", "r"], &command)).spawn().expect("it starts");
     let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
     let mut line = String::new();
     out.read_line(&mut line).expect("it prints");
     assert_eq!(line, "begun\n");
+    (child, out)
+}
+
+#[test]
+fn case_08_ctrl_c_leaves_the_run_running_and_says_how_to_go_on() {
+    let bench = Bench::allowing(1, "workflows: []");
+    let (child, _out) = attached(&bench);
     signal(child.id(), "INT");
     let ended = end(child);
     assert_eq!(ended.code, 130, "{}", ended.err);
@@ -100,16 +107,12 @@ fn a_run_that_only_waits_is_stopped_at_once() {
 #[test]
 fn an_attached_run_outlives_its_controller() {
     let bench = Bench::allowing(1, "workflows: []");
-    let command = until(&bench, "go");
-    let mut child = bench.command(&run_args(&["run", "--name", "r"], &command)).spawn().expect("it starts");
-    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
-    let mut line = String::new();
-    out.read_line(&mut line).expect("it prints");
+    let (child, mut out) = attached(&bench);
     let log = std::fs::read_to_string(bench.home().join("controller.log")).expect("a controller was started");
     let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
     signal(pid.parse().expect("a number"), "KILL");
     bench.write("go", "");
-    line.clear();
+    let mut line = String::new();
     out.read_line(&mut line).expect("it prints");
     assert_eq!(line, "end\n");
     let ended = end(child);

@@ -5,7 +5,7 @@ use bytes::Bytes as Buffer;
 use sha2::{Digest, Sha256};
 
 use super::Payload;
-use crate::model::{AttemptId, BlobId};
+use crate::model::{At, AttemptId, BlobId};
 
 /// Why stored bytes cannot be had or kept.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,16 @@ pub trait OutputStore: Send + Sync {
     /// How many bytes of the attempt are kept, from the beginning and without a hole.
     async fn length(&self, attempt: AttemptId) -> Result<u64, BlobError>;
 
+    /// Notes that so many bytes of the attempt had come by this moment of the log. Noted in the order of time; one may be
+    /// lost.
+    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError>;
+
+    /// How many bytes had come by this moment, as far as it was noted: the newest note up to then, else none.
+    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError>;
+
     /// Up to `limit` bytes from `offset` on; none at the end or for an attempt that printed nothing.
     async fn read(&self, attempt: AttemptId, offset: u64, limit: usize) -> Result<Buffer, BlobError>;
+
+    /// All output of the attempt was written: it is to be where it stays before its end is told.
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError>;
 }

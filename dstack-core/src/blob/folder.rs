@@ -1,7 +1,7 @@
 //! Stored bytes as files.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,7 +11,7 @@ use bytes::Bytes as Buffer;
 use tokio::task::spawn_blocking;
 
 use super::{BlobError, BlobStore, OutputStore, Payload, PayloadWriter};
-use crate::model::{AttemptId, BlobId};
+use crate::model::{At, AttemptId, BlobId};
 
 /// Tells temporary files of this process apart.
 static WRITTEN_SO_FAR: AtomicU64 = AtomicU64::new(0);
@@ -118,7 +118,8 @@ impl BlobStore for BlobFolder {
     }
 }
 
-/// Output as files below one folder, one for each attempt that printed something: `RUN/INDEX-NUMBER`.
+/// Output as files below one folder, one for each attempt that printed something: `RUN/INDEX-NUMBER`. Beside it, for one
+/// that printed for long, stands when how much of it had come: `RUN/INDEX-NUMBER.times`.
 ///
 /// A file is only ever longer by what continues it, so its length is what is kept without a hole.
 #[derive(Debug, Clone)]
@@ -136,6 +137,29 @@ impl OutputFolder {
         let AttemptId { workflow, number } = attempt;
         self.root.join(workflow.run.to_string()).join(format!("{}-{number}", workflow.index))
     }
+
+    fn times(&self, attempt: AttemptId) -> PathBuf {
+        self.path(attempt).with_extension("times")
+    }
+}
+
+/// One line a note: microseconds and bytes.
+fn mark(path: &Path, at: At, length: u64) -> io::Result<()> {
+    path.parent().map_or(Ok(()), make_folders)?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    file.write_all(format!("{} {length}\n", at.as_micros()).as_bytes())
+}
+
+fn length_at(path: &Path, at: At) -> io::Result<u64> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    // A line that a crash has cut says nothing.
+    let notes = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')?.split_once(' '));
+    let notes = notes.filter_map(|(micros, length)| Some((micros.parse::<i64>().ok()?, length.parse::<u64>().ok()?)));
+    Ok(notes.filter(|(micros, _)| *micros <= at.as_micros()).map(|(_, length)| length).next_back().unwrap_or(0))
 }
 
 fn open_if_there(path: &Path) -> io::Result<Option<File>> {
@@ -203,12 +227,24 @@ impl OutputStore for OutputFolder {
         length(&self.path(attempt)).map_err(unreachable)
     }
 
+    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError> {
+        Ok(mark(&self.times(attempt), at, length)?)
+    }
+
+    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError> {
+        Ok(length_at(&self.times(attempt), at)?)
+    }
+
     async fn read(&self, attempt: AttemptId, offset: u64, limit: usize) -> Result<Buffer, BlobError> {
         let path = self.path(attempt);
         if limit <= SHORT_BYTES {
             return read(&path, offset, limit).map_err(unreachable);
         }
         apart(move || read(&path, offset, limit).map_err(unreachable)).await
+    }
+
+    async fn finish(&self, _attempt: AttemptId) -> Result<(), BlobError> {
+        Ok(())
     }
 }
 

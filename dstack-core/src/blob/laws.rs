@@ -5,7 +5,7 @@ use bytes::Bytes as Buffer;
 use futures::future::{BoxFuture, join_all};
 
 use super::{BlobError, BlobStore, OutputStore, blob_id};
-use crate::model::{AttemptId, BlobId, RunId, WorkflowId};
+use crate::model::{At, AttemptId, BlobId, RunId, WorkflowId};
 
 /// A law of blob stores as a value.
 pub type BlobLaw = for<'a> fn(&'a dyn BlobStore) -> BoxFuture<'a, ()>;
@@ -42,6 +42,7 @@ macro_rules! output_laws {
             output_reads_the_same_from_any_offset,
             writing_again_changes_nothing,
             output_never_has_a_hole,
+            what_had_come_by_a_moment_is_the_newest_note_up_to_it,
             attempts_have_their_own_output,
         );
     };
@@ -148,6 +149,21 @@ pub async fn output_never_has_a_hole(store: &dyn OutputStore) {
     let length = store.length(attempt(0, 1)).await.expect("the store answers");
     store.write(attempt(0, 1), length, &b"hello world"[length as usize..]).await.expect("the store takes it");
     assert_eq!(store.read(attempt(0, 1), 0, 100).await.expect("the store answers"), &b"hello world"[..]);
+}
+
+/// Before the first note nothing had come; from a note on, what it says, until the next.
+pub async fn what_had_come_by_a_moment_is_the_newest_note_up_to_it(store: &dyn OutputStore) {
+    let at = At::from_micros;
+    assert_eq!(store.length_at(attempt(0, 1), at(5)).await.expect("the store answers"), 0);
+    store.write(attempt(0, 1), 0, b"hello world").await.expect("the store takes it");
+    for (moment, length) in [(10, 3), (20, 3), (30, 11)] {
+        store.mark(attempt(0, 1), at(moment), length).await.expect("the store takes it");
+    }
+    store.mark(attempt(0, 2), at(1), 7).await.expect("the store takes it");
+    for (moment, length) in [(-1, 0), (9, 0), (10, 3), (29, 3), (30, 11), (i64::MAX, 11)] {
+        assert_eq!(store.length_at(attempt(0, 1), at(moment)).await.expect("the store answers"), length, "{moment}");
+    }
+    assert_eq!(store.length(attempt(0, 1)).await.expect("the store answers"), 11, "notes are no output");
 }
 
 /// Output of one is never output of another.

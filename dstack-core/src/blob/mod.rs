@@ -7,6 +7,7 @@ mod blob_store;
 mod folder;
 #[cfg(any(test, feature = "testkit"))]
 pub mod laws;
+mod layered;
 mod manifest;
 mod memory;
 mod payload;
@@ -14,6 +15,7 @@ mod payload;
 pub use blob_store::{BlobError, BlobStore, OutputStore, blob_id};
 #[cfg(feature = "local")]
 pub use folder::{BlobFolder, OutputFolder};
+pub use layered::{LayeredBlobs, LayeredOutput};
 pub use manifest::{Manifest, ManifestEntry};
 pub use memory::{MemoryBlobs, MemoryOutput};
 pub use payload::{Payload, PayloadWriter};

@@ -3,14 +3,13 @@
 //! Laws never wait for a clock: they ask the [`Subject`] to let time pass, at most [`PATIENCE`] times in a row. They need a
 //! provider that has capacity and is not broken on purpose. They launch what the catalogue offers first, and end it again.
 
-use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use futures::FutureExt;
 use futures::future::join;
 
 use super::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Seen};
-use crate::model::{LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, Offering, Scope};
+use crate::model::{LaunchId, LaunchRequest, LogId, MachineId, Offering, Scope};
 
 pub use super::subject::{Law, Subject};
 
@@ -79,17 +78,12 @@ impl<'a> Bench<'a> {
 }
 
 fn request(offering: &Offering, log: LogId, launch: u64) -> LaunchRequest {
-    LaunchRequest {
+    LaunchRequest::new(
         log,
-        launch: LaunchId::from_bits(launch),
-        rule: offering.rule_key(),
-        scope: offering.scope.clone(),
-        zone: offering.zones.first().expect("an offering has a zone").clone(),
-        image: offering.image.clone(),
-        timing: offering.timing,
-        options: LaunchOptions::default(),
-        details: BTreeMap::new(),
-    }
+        LaunchId::from_bits(launch),
+        offering,
+        offering.zones.first().expect("an offering has a zone").clone(),
+    )
 }
 
 fn known(request: &LaunchRequest, machine: Option<&MachineId>, is_final: bool) -> Known {
@@ -334,6 +328,10 @@ pub async fn a_launch_after_a_final_look_is_fenced_or_found(subject: &dyn Subjec
     assert_eq!(look.absent, [Absence(request.token())]);
     match bench.cloud.launch(&request).await {
         Ok(machine) => {
+            assert!(
+                request.timing.settle > crate::model::Span::ZERO,
+                "without a time to settle in, a final look must fence the launch"
+            );
             bench.until(LOG, &machine.id, |seen| seen.token == Some(request.token())).await;
             bench.end(LOG, &machine.id).await;
         }

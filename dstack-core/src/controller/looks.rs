@@ -60,9 +60,9 @@ impl Looks {
         has_looked && watch.is_none_or(|watch| !watch.has_strangers)
     }
 
-    /// Whether something waits that this scope may start as soon as it was looked at for the first time.
+    /// Whether something waits that this scope may start as soon as a look has shown that the log knows every machine there.
     pub(super) fn is_awaited(&self, state: &State, scope: &Scope) -> bool {
-        let is_unseen = self.0.get(scope).is_none_or(|watch| watch.last.is_none());
+        let is_unseen = self.0.get(scope).is_none_or(|watch| watch.last.is_none() || watch.has_strangers);
         let starts = |needs: &Needs| {
             let mut here = state.rules().values().filter(|rule| rule.offering.scope == *scope && rule.max > 0);
             here.any(|rule| needs.fit(&rule.offering))

@@ -23,6 +23,7 @@ mod owed;
 mod ports;
 mod start_owed;
 mod step;
+mod strays;
 
 #[cfg(test)]
 mod tests;
@@ -30,3 +31,4 @@ mod tests;
 pub use control::{Controller, ControllerError};
 pub use ports::{Options, Ports, Provider};
 pub use step::Step;
+pub use strays::{Stray, Strays, end_stray, find_strays};

@@ -50,7 +50,7 @@ pub struct Options {
     pub launch_timeout: Duration,
     /// Most calls under way at once, besides terminations.
     pub max_in_flight: usize,
-    /// Most attempts whose artifacts are brought home at once: each artifact is held in memory while it is.
+    /// Most attempts whose artifacts are brought home at once: each takes disk and processor time for its archive.
     pub max_collects: usize,
     /// Between two looks at a scope.
     pub look_period: Duration,

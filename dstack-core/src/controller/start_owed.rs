@@ -173,13 +173,16 @@ impl Controller {
         }
         self.abort(&key);
         let state = self.client.state();
-        let with_artifacts = |attempt: &AttemptId| {
-            state.workflow(attempt.workflow).is_some_and(|workflow| !workflow.spec.artifacts.is_empty())
+        let followed = |attempt: &AttemptId| {
+            let workflow = state.workflow(attempt.workflow)?;
+            let has_artifacts = !workflow.spec.artifacts.is_empty();
+            Some((*attempt, effect::Followed { has_artifacts, since: workflow.since }))
         };
-        let attempts: BTreeMap<_, _> = begun.iter().map(|attempt| (*attempt, with_artifacts(attempt))).collect();
+        let attempts: BTreeMap<_, _> = begun.iter().filter_map(followed).collect();
         self.followed.insert(place.runner, begun);
         let outputs = Arc::clone(&self.ports.outputs);
-        self.start_on(key, place, move |provider, place| effect::follow(provider.host, outputs, place, attempts))
+        let time = effect::LogTime { clock: Arc::clone(self.client.clock()), read: (self.now, self.now_boot) };
+        self.start_on(key, place, move |provider, place| effect::follow(provider.host, outputs, time, place, attempts))
     }
 
     fn start_close(&mut self, attempt: AttemptId, place: &Place) -> bool {

@@ -174,6 +174,14 @@ impl Home {
         ControllerLock::try_take(&path).map_err(|source| self.failed(&path, source))
     }
 
+    /// Takes away what crashes and ended runners have left, once nobody can need it: for who holds the lock.
+    ///
+    /// # Errors
+    /// When something in the folder cannot be read or removed.
+    pub fn tidy(&self) -> Result<(), HomeError> {
+        super::tidy::tidy(&self.path, clock().wall_micros()).map_err(|source| self.failed(&self.path, source))
+    }
+
     /// Where the log of background controllers is.
     pub fn controller_log_path(&self) -> PathBuf {
         self.path.join("controller.log")

@@ -6,6 +6,7 @@
 mod home;
 mod lock;
 mod log_file;
+mod tidy;
 
 #[cfg(test)]
 mod tests;

@@ -189,17 +189,13 @@ impl Plan {
                 Item::Launch { rule, zone, for_workflow: _ } => {
                     let (Some(log), Some(allowed)) = (state.log(), state.rules().get(&rule)) else { continue };
                     let offering = &allowed.offering;
-                    let request = LaunchRequest {
-                        log,
-                        launch: LaunchId::from_entropy(mint.entropy()),
-                        rule,
-                        scope: offering.scope.clone(),
-                        zone,
-                        image: state.settings().image.clone().unwrap_or_else(|| offering.image.clone()),
-                        options: state.settings().launch.clone(),
-                        details: offering.details.clone(),
-                        timing: offering.timing,
-                    };
+                    let launch = LaunchId::from_entropy(mint.entropy());
+                    let settings = state.settings();
+                    let mut request = LaunchRequest::new(log, launch, offering, zone);
+                    request.options = settings.launch.clone();
+                    if let Some(image) = &settings.image {
+                        request.image.clone_from(image);
+                    }
                     let runner = RunnerId::from_entropy(mint.entropy());
                     events.push(RunnerWanted { runner, request: Arc::new(request) }.into());
                     events.push(ClaimMade { runner, claim: ClaimNumber(1), controller }.into());

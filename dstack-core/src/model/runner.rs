@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ids::base32;
-use super::rule::{LaunchTiming, RuleKey, Scope};
+use super::rule::{LaunchTiming, Offering, RuleKey, Scope};
 use super::{LaunchId, LaunchOptions, LogId, RunnerId};
 
 /// The cloud's name of a machine.
@@ -72,6 +72,21 @@ pub struct LaunchRequest {
 }
 
 impl LaunchRequest {
+    /// The launch of this offering in one of its zones, with nothing set by the user.
+    pub fn new(log: LogId, launch: LaunchId, offering: &Offering, zone: String) -> Self {
+        Self {
+            log,
+            launch,
+            rule: offering.rule_key(),
+            scope: offering.scope.clone(),
+            zone,
+            image: offering.image.clone(),
+            options: LaunchOptions::default(),
+            details: offering.details.clone(),
+            timing: offering.timing,
+        }
+    }
+
     /// The idempotency token of this launch.
     pub fn token(&self) -> Token {
         Token::new(self.log, self.launch)

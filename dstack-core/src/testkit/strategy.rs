@@ -3,7 +3,6 @@
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 use super::history::{Act, Job, Luck};
 use super::samples;
@@ -14,9 +13,9 @@ use crate::model::event::{
     RunnerWanted, SettingsChanged, StopRequested, WorkflowSkipped, WorkflowSubmitted,
 };
 use crate::model::{
-    Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchOptions,
-    LaunchRequest, LogId, Loss, MachineId, MicroUsd, Needs, Offering, Retry, RunId, RunnerId, Settings, Span,
-    StopReason, WorkflowId, WorkflowSpec,
+    Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
+    Loss, MachineId, MicroUsd, Needs, Offering, Retry, RunId, RunnerId, Settings, Span, StopReason, WorkflowId,
+    WorkflowSpec,
 };
 
 /// One of the offerings of [`samples`].
@@ -141,17 +140,12 @@ fn attempt_id() -> impl Strategy<Value = AttemptId> {
 
 fn request() -> impl Strategy<Value = std::sync::Arc<LaunchRequest>> {
     (offering(), 0..9u64).prop_map(|(offering, launch)| {
-        std::sync::Arc::new(LaunchRequest {
-            log: LogId::from_entropy([7; 16]),
-            launch: LaunchId::from_bits(launch),
-            rule: offering.rule_key(),
-            scope: offering.scope,
-            zone: "a".to_owned(),
-            image: offering.image,
-            timing: offering.timing,
-            options: LaunchOptions::default(),
-            details: BTreeMap::new(),
-        })
+        std::sync::Arc::new(LaunchRequest::new(
+            LogId::from_entropy([7; 16]),
+            LaunchId::from_bits(launch),
+            &offering,
+            "a".to_owned(),
+        ))
     })
 }
 

@@ -76,17 +76,12 @@ impl Given {
 
     pub(crate) fn wanted(&mut self, number: u64) -> &mut Self {
         let offering = small();
-        let request = LaunchRequest {
-            log: self.state().log().expect("it has its first record"),
-            launch: LaunchId::from_bits(number),
-            rule: offering.rule_key(),
-            scope: offering.scope,
-            zone: "a".to_owned(),
-            image: offering.image,
-            timing: offering.timing,
-            options: LaunchOptions::default(),
-            details: BTreeMap::new(),
-        };
+        let request = LaunchRequest::new(
+            self.state().log().expect("it has its first record"),
+            LaunchId::from_bits(number),
+            &offering,
+            "a".to_owned(),
+        );
         let wanted = RunnerWanted { runner: runner(number), request: std::sync::Arc::new(request) };
         self.has::<Event>([wanted.into(), claim(number, 1).into()])
     }

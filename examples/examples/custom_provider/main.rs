@@ -53,8 +53,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use dstack_core::cloud::{Absence, Known, LaunchError};
-    use dstack_core::model::{LaunchId, LaunchOptions, LaunchRequest, LogId};
-    use std::collections::BTreeMap;
+    use dstack_core::model::{LaunchId, LaunchRequest, LogId};
 
     use super::*;
 
@@ -64,17 +63,7 @@ mod tests {
 
     async fn request(desks: &Desks, launch: u64) -> LaunchRequest {
         let offering = desks.catalogue(OFFICE).await.expect("the office is there").remove(0);
-        LaunchRequest {
-            log: LOG,
-            launch: LaunchId::from_bits(launch),
-            rule: offering.rule_key(),
-            scope: offering.scope,
-            zone: OFFICE.into(),
-            image: offering.image,
-            timing: offering.timing,
-            options: LaunchOptions::default(),
-            details: BTreeMap::new(),
-        }
+        LaunchRequest::new(LOG, LaunchId::from_bits(launch), &offering, OFFICE.into())
     }
 
     #[tokio::test]

@@ -58,6 +58,11 @@ impl Client {
 
     /// One HTTP request. An error is a connection that ended without an answer.
     pub(crate) fn http(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.http_with(method, path, "", body)
+    }
+
+    /// One HTTP request with more headers, each with its line end.
+    pub(crate) fn http_with(&self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<Answer> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
         let authorization = format!(
@@ -66,7 +71,7 @@ impl Client {
         );
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: {authorization}\r\nconnection: close\r\n\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n{headers}\r\n",
             self.address,
             body.len()
         );

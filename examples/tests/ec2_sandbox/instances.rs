@@ -131,19 +131,14 @@ fn base64(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Processes whose environment names this instance's folder in our sandbox: another one may have the same id.
+/// Processes that are this instance's in our sandbox, by their environment or by their command line: another sandbox may have
+/// one of the same id.
 fn processes_in(folder: &Path, id: &str) -> Vec<String> {
+    let text = |path: &Path, name| String::from_utf8_lossy(&fs::read(path.join(name)).unwrap_or_default()).into_owned();
+    let is_of = |text: &str| text.contains(&*folder.to_string_lossy()) && text.contains(id);
     let all = fs::read_dir("/proc").expect("this is Linux").flatten().map(|entry| entry.path());
-    let is_of = |path: &PathBuf| {
-        fs::read(path.join("environ")).is_ok_and(|environ| {
-            let text = String::from_utf8_lossy(&environ).into_owned();
-            text.contains(&*folder.to_string_lossy()) && text.contains(id)
-        })
-    };
-    all.filter(is_of)
-        .map(|path| fs::read_to_string(path.join("cmdline")).unwrap_or_default())
-        .filter(|line| !line.is_empty())
-        .collect()
+    let rows = all.map(|path| (text(&path, "environ"), text(&path, "cmdline")));
+    rows.filter(|(environ, line)| !line.is_empty() && (is_of(environ) || is_of(line))).map(|(_, line)| line).collect()
 }
 
 #[test]
@@ -209,6 +204,34 @@ fn a_reboot_keeps_the_host_key_and_the_home_and_runs_no_user_data_again_and_a_re
     until("another key", || key().filter(|key| Some(key) != first.as_ref()));
     assert_eq!(real.printed(&address, "echo in"), "in");
     assert_eq!(state_of(&real.sandbox.state(), &id), "running");
+}
+
+#[test]
+fn what_systemd_run_starts_outlives_its_session_and_systemctl_knows_it() {
+    let Some(real) = Real::start() else { return };
+    let (id, address) = real.instance("", &[]);
+    real.printed(&address, "systemd-run --unit=job --collect -p KillMode=mixed -- sh -c 'sleep 600; true'");
+    let is_active = || real.printed(&address, "systemctl is-active job.service");
+    until("its start", || (is_active() == "active").then_some(()));
+    let pid = real.printed(&address, "systemctl show -p MainPID job");
+    assert!(pid.strip_prefix("MainPID=").is_some_and(|pid| Path::new("/proc").join(pid).exists()), "{pid}");
+    assert_eq!(real.printed(&address, "systemd-run --wait --pipe echo waited"), "waited");
+    real.printed(&address, "systemctl stop job");
+    assert_eq!(is_active(), "inactive");
+    real.printed(&address, "shutdown -P +10; shutdown -c; shutdown -P +20");
+    assert_eq!(state_of(&real.sandbox.state(), &id), "running");
+}
+
+#[test]
+fn an_instance_that_is_ended_while_it_comes_up_leaves_no_process_either() {
+    for _ in 0..8 {
+        let Some(real) = Real::start() else { return };
+        let id = real.client.launched(&[("KeyName", "key")]);
+        until("its first process", || (!real.processes_of(&id).is_empty()).then_some(()));
+        let Real { sandbox, folder, .. } = real;
+        sandbox.stop();
+        assert_eq!(processes_in(folder.path(), &id), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -6,4 +6,5 @@ mod faults;
 mod instances;
 mod laws;
 mod limits;
+mod objects;
 mod process;

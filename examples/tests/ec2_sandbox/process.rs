@@ -46,10 +46,11 @@ fn signal(child: &Child, name: &str) {
 
 fn processes_in(folder: &Path) -> usize {
     let place = folder.display().to_string();
+    let text = |path: &Path, name| String::from_utf8_lossy(&fs::read(path.join(name)).unwrap_or_default()).into_owned();
     let all = fs::read_dir("/proc").expect("this is Linux").flatten().map(|entry| entry.path());
+    // The sandbox itself has the folder as another variable.
     all.filter(|path| {
-        let environ = fs::read(path.join("environ")).unwrap_or_default();
-        String::from_utf8_lossy(&environ).contains(&format!("HOME={place}"))
+        text(path, "environ").contains(&format!("HOME={place}")) || text(path, "cmdline").contains(&place)
     })
     .count()
 }

@@ -38,15 +38,8 @@ use crate::model::{LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Sco
 ///
 /// let catalogue = cloud.catalogue("us-east-1").now_or_never().expect("nothing delays it")?;
 /// let offering = &catalogue[0];
-/// let request = LaunchRequest {
-///     log: LogId::from_bytes([1; 16]),
-///     launch: LaunchId::from_bits(1),
-///     rule: offering.rule_key(),
-///     scope: offering.scope.clone(),
-///     zone: offering.zones[0].clone(),
-///     image: offering.image.clone(),
-///     timing: offering.timing,
-/// };
+/// let zone = offering.zones[0].clone();
+/// let request = LaunchRequest::new(LogId::from_bytes([1; 16]), LaunchId::from_bits(1), offering, zone);
 ///
 /// // The launch happens, and its caller never hears of it.
 /// cloud.lose_next_answer();

@@ -138,8 +138,9 @@ fn look_at(root: &Path, name: &str, log: LogId, known: Option<&Known>) -> io::Re
         return Ok(None);
     }
     match folder.life()? {
-        Life::Absent => Ok(None),
-        Life::NeverStarted => Ok(Some(MachineState::Pending)),
+        // Without a supervisor a folder is no machine. One may still come: absence proves nothing unless it is forbidden,
+        // and sending the launch again starts one where a crash has left none.
+        Life::Absent | Life::NeverStarted => Ok(None),
         Life::Alive => Ok(Some(MachineState::Running)),
         Life::Dead => {
             if kill_leftovers(&folder).is_err() {

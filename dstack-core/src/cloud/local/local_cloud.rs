@@ -152,8 +152,8 @@ impl CloudProvider for LocalCloud {
             image: String::new(),
             pooled: true,
             timing: LaunchTiming {
-                claim_ttl: Span::from_secs(5),
-                claim_margin: Span::from_secs(5),
+                claim_ttl: Span::from_secs(2),
+                claim_margin: Span::from_secs(1),
                 settle: Span::ZERO,
                 looks_apart: Span::ZERO,
             },

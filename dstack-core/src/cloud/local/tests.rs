@@ -16,8 +16,8 @@ use crate::host::process::test_runner::{block_on, read_pid, supervisor_command};
 use crate::host::process::{Identity, ProcessHost, RunnerFolder, kill_leftovers};
 use crate::host::{Begun, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{
-    Address, AttemptId, LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId,
-    Scope, Shell, WorkflowId,
+    Address, AttemptId, LaunchId, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId, Scope, Shell,
+    WorkflowId,
 };
 
 const LOG: LogId = LogId::from_bytes([7; 16]);
@@ -96,17 +96,7 @@ async fn scope(cloud: &LocalCloud) -> Scope {
 
 async fn request(cloud: &LocalCloud, log: LogId, launch: u64) -> LaunchRequest {
     let offering = cloud.catalogue("local").await.expect("there is one").remove(0);
-    LaunchRequest {
-        log,
-        launch: LaunchId::from_bits(launch),
-        rule: offering.rule_key(),
-        scope: offering.scope,
-        zone: offering.zones[0].clone(),
-        image: offering.image,
-        timing: offering.timing,
-        options: LaunchOptions::default(),
-        details: BTreeMap::new(),
-    }
+    LaunchRequest::new(log, LaunchId::from_bits(launch), &offering, offering.zones[0].clone())
 }
 
 fn known(request: &LaunchRequest, is_final: bool) -> Known {
@@ -227,6 +217,23 @@ fn a_look_at_a_machine_whose_supervisor_died_ends_what_it_left() {
         assert_eq!(cloud.launch(&request).await, Err(LaunchError::Ended));
         let polled = host.poll(&place(&machine), &[]).await;
         assert!(matches!(polled, Err(HostError::Unreachable(_))), "{polled:?}");
+    });
+}
+
+#[test]
+fn a_launch_that_was_cut_off_before_its_supervisor_is_no_machine_until_it_is_sent_again() {
+    block_on(async {
+        let here = Here::new();
+        let cloud = here.local();
+        let request = request(&cloud, LOG, 1).await;
+        // What a caller leaves that was killed between its two acts.
+        super::folders::make_runner_folder(here.root(), &request).expect("made");
+        let look = cloud.look(&scope(&cloud).await, LOG, &[known(&request, false)]).await.expect("looked");
+        assert_eq!((look.machines, look.absent), (Vec::new(), vec![crate::cloud::Absence(request.token())]));
+        let machine = cloud.launch(&request).await.expect("nothing was forbidden");
+        let look = cloud.look(&scope(&cloud).await, LOG, &[known(&request, false)]).await.expect("looked");
+        let seen: Vec<_> = look.machines.iter().map(|seen| (&seen.id, seen.state)).collect();
+        assert_eq!(seen, [(&machine.id, MachineState::Running)]);
     });
 }
 

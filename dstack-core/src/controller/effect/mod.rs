@@ -10,7 +10,7 @@ mod start;
 
 pub(super) use close::close;
 pub(super) use collect::{collect, release};
-pub(super) use follow::follow;
+pub(super) use follow::{Followed, LogTime, follow};
 pub(super) use launch::{greet, launch, terminate};
 pub(super) use look::{look, notice};
 pub(super) use outcome::{Done, EffectKey, Outcome};

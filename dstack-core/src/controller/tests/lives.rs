@@ -1,8 +1,9 @@
 //! Whole lives in virtual time.
 
+use crate::blob::OutputStore as _;
 use crate::controller::Options;
 use crate::model::state::{Outcome, Phase};
-use crate::model::{Command, Exit, Name, Purchase, WorkflowSpec};
+use crate::model::{AttemptId, Command, Event, Exit, Name, Purchase, Record, Seq, Span, WorkflowId, WorkflowSpec};
 use crate::testkit::World;
 
 pub(super) fn name(text: &str) -> Name {
@@ -53,4 +54,30 @@ fn workflows_run_on_runners_that_are_started_for_them_and_torn_down_again() {
     );
     assert!(world.cloud.machines().iter().all(|machine| !machine.is_live()), "no machine is left");
     assert_eq!(world.cloud.max_live("m7i.xlarge", Purchase::OnDemand), 1, "one workflow at a time needs one machine");
+}
+
+#[test]
+fn how_much_had_been_printed_is_noted_as_time_goes_by() {
+    let world = World::new(3);
+    let talks = script("talks", &["printf 'a'", "sleep 30", "printf 'bc'", "sleep 30", "printf 'd'"]);
+    let (run, submit) = world.submission(name("slow"), vec![talks]);
+    let mut controller = world.controller(Options::default());
+    let attempt = AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 };
+    let had_come = world
+        .run(async {
+            controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            controller.run_until_idle().await.expect("the log can be used");
+            let records = controller.client().store().read(Seq::START, 1000).await.expect("the log can be read");
+            let is_it = |record: &&Record| matches!(record.event(), Some(Event::AttemptAssigned(_)));
+            let began = records.iter().find(is_it).expect("it was assigned").at;
+            let mut had_come = Vec::new();
+            for seconds in [0, 20, 45, 75, 1000] {
+                let at = began.plus(Span::from_secs(seconds));
+                had_come.push(world.outputs.length_at(attempt, at).await.expect("the store answers"));
+            }
+            had_come
+        })
+        .expect("it ends");
+    assert_eq!(had_come, [0, 0, 1, 3, 3]);
 }

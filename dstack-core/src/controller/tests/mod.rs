@@ -3,4 +3,5 @@
 mod lives;
 mod seen;
 mod starts;
+mod strays;
 mod swarm;

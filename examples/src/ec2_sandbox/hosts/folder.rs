@@ -49,7 +49,9 @@ while [ -n "$found" ]; do
     found=
     for process in /proc/[0-9]*; do
         pid=${process#/proc/}
-        [ "$pid" != "$$" ] && grep -qs '@MARK@' "$process/environ" && kill -9 "$pid" && found=yes
+        [ "$pid" != "$$" ] || continue
+        grep -qs '@MARK@' "$process/environ" || grep -qs "^sshd: .*$root/etc/sshd_config" "$process/cmdline" || continue
+        kill -9 "$pid" && found=yes
     done
 done
 rm -rf "$root"
@@ -155,6 +157,7 @@ impl Plan {
              StrictModes no\n\
              UsePAM no\n\
              UseDNS no\n\
+             LoginGraceTime 20\n\
              PasswordAuthentication no\n\
              KbdInteractiveAuthentication no\n\
              PermitRootLogin prohibit-password\n\

@@ -57,12 +57,14 @@ pub(super) fn serves(pid: i32, root: &Path) -> bool {
 
 /// Kills everything of these instances, and returns when nothing of it runs any more.
 pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
-    let mut known = BTreeSet::new();
+    let (mut known, mut was_quiet) = (BTreeSet::new(), false);
     for _ in 0..ROUNDS_MOST {
         let found = find(instances, &known);
-        if found.is_empty() {
+        // Twice nothing: between two programs, a process shows neither the mark of the one nor the title of the other.
+        if found.is_empty() && was_quiet {
             return;
         }
+        was_quiet = found.is_empty();
         for process in &found {
             // One that is gone already is what we want.
             let _gone =
@@ -77,6 +79,8 @@ pub(super) async fn end(instances: &[Marked], clock: &dyn Clock) {
 fn find(instances: &[Marked], known: &BTreeSet<Process>) -> BTreeSet<Process> {
     let mark = |one: &Marked| format!("{MARK}={}\0", one.root.display()).into_bytes();
     let marks: Vec<Vec<u8>> = instances.iter().map(mark).collect();
+    let title = |one: &Marked| one.root.join("etc/sshd_config").into_os_string().into_encoded_bytes();
+    let titles: Vec<Vec<u8>> = instances.iter().map(title).collect();
     let roots: BTreeSet<u32> = instances.iter().flat_map(|one| one.roots.iter().copied()).collect();
     let mut parents = BTreeMap::new();
     let mut found = BTreeMap::new();
@@ -85,7 +89,10 @@ fn find(instances: &[Marked], known: &BTreeSet<Process>) -> BTreeSet<Process> {
         let Some((parent, process)) = living(pid) else { continue };
         parents.insert(process, parent);
         let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let is_marked = marks.iter().any(|mark| contains(&environ, mark));
+        // The title that sshd gives itself is written over its environment, and names its configuration.
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_sshd = line.starts_with(b"sshd: ") && titles.iter().any(|title| contains(&line, title));
+        let is_marked = is_sshd || marks.iter().any(|mark| contains(&environ, mark));
         if is_marked || roots.contains(&pid) && known.is_empty() || known.contains(&process) {
             found.insert(pid, process);
         }

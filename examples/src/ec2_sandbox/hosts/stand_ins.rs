@@ -80,11 +80,16 @@ const SYSTEMCTL_SCRIPT: &str = r#"#!/bin/sh
 root='@ROOT@'
 verb=
 unit=
-for argument in "$@"; do
-    case $argument in
+signal=TERM
+while [ $# -gt 0 ]; do
+    case $1 in
+    --signal=*) signal=${1#--signal=} ;;
+    -s | --signal) signal=$2; shift ;;
+    -p | --property | -t | --type | -n | --lines | -o | --output) shift ;;
     -*) ;;
-    *) if [ -z "$verb" ]; then verb=$argument; elif [ -z "$unit" ]; then unit=${argument%.service}; fi ;;
+    *) if [ -z "$verb" ]; then verb=$1; elif [ -z "$unit" ]; then unit=${1%.service}; fi ;;
     esac
+    shift
 done
 unit=${unit%.timer}
 pid=$(cat "$root/units/$unit" 2>/dev/null)
@@ -98,9 +103,14 @@ isolate | start)
     halt.target) exec "$root/bin/halt" ;;
     esac
     ;;
-stop | kill)
+stop)
     alive && kill -TERM "-$pid" 2>/dev/null
     rm -f "$root/units/$unit"
+    ;;
+kill) alive && kill "-${signal#SIG}" "-$pid" 2>/dev/null ;;
+show)
+    alive || pid=0
+    echo "MainPID=$pid"
     ;;
 is-active)
     if alive; then echo active; else echo inactive; exit 3; fi
@@ -117,22 +127,24 @@ root='@ROOT@'
 unit=run-$$
 wait=0
 attached=
+later() {
+    case $1 in
+    *min) wait=$((${1%min} * 60)) ;;
+    *ms) wait=1 ;;
+    *m) wait=$((${1%m} * 60)) ;;
+    *h) wait=$((${1%h} * 3600)) ;;
+    *d) wait=$((${1%d} * 86400)) ;;
+    *sec) wait=${1%sec} ;;
+    *s) wait=${1%s} ;;
+    *) wait=$1 ;;
+    esac
+}
 while [ $# -gt 0 ]; do
     case $1 in
     --unit=*) unit=${1#--unit=} ;;
     --unit | -u) unit=$2; shift ;;
-    --on-active=* | --on-boot=* | --on-startup=*)
-        time=${1#*=}
-        case $time in
-        *min) wait=$((${time%min} * 60)) ;;
-        *ms) wait=1 ;;
-        *m) wait=$((${time%m} * 60)) ;;
-        *h) wait=$((${time%h} * 3600)) ;;
-        *d) wait=$((${time%d} * 86400)) ;;
-        *s) wait=${time%s} ;;
-        *) wait=$time ;;
-        esac
-        ;;
+    --on-active=* | --on-boot=* | --on-startup=*) later "${1#*=}" ;;
+    --on-active | --on-boot | --on-startup) later "$2"; shift ;;
     --setenv=*) export "${1#--setenv=}" ;;
     -E | --setenv) export "$2"; shift ;;
     --working-directory=*) cd "${1#--working-directory=}" || exit 1 ;;

@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::cloud::{CloudError, Known, LaunchError, Look, Machine, MachineState};
-use crate::model::{
-    LaunchId, LaunchOptions, LaunchRequest, LogId, MachineId, MilliCpu, Offering, Purchase, Scope, Span,
-};
-use std::collections::BTreeMap;
+use crate::model::{LaunchId, LaunchRequest, LogId, MachineId, MilliCpu, Offering, Purchase, Scope, Span};
 
 pub(super) const LOG: LogId = LogId::from_bytes([7; 16]);
 
@@ -63,17 +60,7 @@ impl Rig {
 }
 
 pub(crate) fn request(offering: &Offering, launch: u64) -> LaunchRequest {
-    LaunchRequest {
-        log: LOG,
-        launch: LaunchId::from_bits(launch),
-        rule: offering.rule_key(),
-        scope: offering.scope.clone(),
-        zone: offering.zones[0].clone(),
-        image: offering.image.clone(),
-        timing: offering.timing,
-        options: LaunchOptions::default(),
-        details: BTreeMap::new(),
-    }
+    LaunchRequest::new(LOG, LaunchId::from_bits(launch), offering, offering.zones[0].clone())
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::clock::Boot;
 use crate::cloud::{CloudProvider, FakeCloud, builtin_offerings};
 use crate::host::{Begun, Closing, Contents, HostError, Job, Progress};
 use crate::model::{
-    AttemptId, Exit, LaunchId, LaunchOptions, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
+    AttemptId, Exit, LaunchId, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
 };
 
 const ATTEMPT: AttemptId = AttemptId { workflow: WorkflowId { run: RunId::from_bits(3), index: 1 }, number: 1 };
@@ -50,17 +50,12 @@ impl Rig {
     fn launch(&self, launch: u64) -> MachineId {
         let offering =
             builtin_offerings().into_iter().find(|it| it.purchase == Purchase::Spot).expect("it is built in");
-        let request = LaunchRequest {
-            log: LogId::from_bytes([7; 16]),
-            launch: LaunchId::from_bits(launch),
-            rule: offering.rule_key(),
-            scope: offering.scope.clone(),
-            zone: offering.zones[0].clone(),
-            image: offering.image.clone(),
-            timing: offering.timing,
-            options: LaunchOptions::default(),
-            details: BTreeMap::new(),
-        };
+        let request = LaunchRequest::new(
+            LogId::from_bytes([7; 16]),
+            LaunchId::from_bits(launch),
+            &offering,
+            offering.zones[0].clone(),
+        );
         self.run(self.cloud.launch(&request)).expect("there is capacity").id
     }
 
