@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use dstack_core::blob::{BlobError, OutputStore};
-use dstack_core::model::AttemptId;
+use dstack_core::model::{At, AttemptId};
 use futures::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, UpdateVersion};
 use tokio::sync::Mutex;
 
 use super::bucket::{Bucket, unreachable};
+use super::notes::Notes;
 
 /// Bytes of an object; the last one of an attempt is shorter, and is written anew as output comes.
 const PIECE: u64 = 256 * 1024;
@@ -21,12 +22,14 @@ const TAILS_MOST: usize = 256;
 const TRIES_MOST: u32 = 20;
 
 /// What attempts printed, in a bucket: `dstack/output/RUN/INDEX-NUMBER/PIECE`.
+/// When it came is beside it, in `times`.
 ///
 /// A piece only ever becomes longer: it is written on the condition that it is still as it was read, so controllers that
 /// write at the same time cannot shorten each other's.
 pub struct S3Output {
     bucket: Bucket,
     tails: Mutex<BTreeMap<AttemptId, Tail>>,
+    notes: Notes,
 }
 
 /// A piece as it is in the bucket.
@@ -40,7 +43,7 @@ struct Tail {
 
 impl S3Output {
     pub(super) fn new(bucket: Bucket) -> Self {
-        Self { bucket, tails: Mutex::new(BTreeMap::new()) }
+        Self { bucket, tails: Mutex::new(BTreeMap::new()), notes: Notes::default() }
     }
 
     fn folder(&self, attempt: AttemptId) -> Path {
@@ -50,6 +53,11 @@ impl S3Output {
 
     fn path(&self, attempt: AttemptId, piece: u64) -> Path {
         self.folder(attempt).join(format!("{piece:010}"))
+    }
+
+    /// The object with the notes: no piece has such a name.
+    fn times(&self, attempt: AttemptId) -> Path {
+        self.folder(attempt).join("times")
     }
 
     async fn load(&self, attempt: AttemptId, piece: u64) -> Result<Tail, BlobError> {
@@ -153,6 +161,19 @@ impl OutputStore for S3Output {
             }
         }
         Ok(length)
+    }
+
+    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError> {
+        self.notes.mark(&self.bucket, (attempt, &self.times(attempt)), at, length).await
+    }
+
+    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError> {
+        self.notes.length_at(&self.bucket, (attempt, &self.times(attempt)), at).await
+    }
+
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError> {
+        self.tails.lock().await.remove(&attempt);
+        self.notes.finish(&self.bucket, (attempt, &self.times(attempt))).await
     }
 
     async fn read(&self, attempt: AttemptId, offset: u64, limit: usize) -> Result<Buffer, BlobError> {
