@@ -126,12 +126,12 @@ impl Access {
 
 /// Whether an endpoint is on this machine.
 pub(crate) fn is_loopback(endpoint: Option<&str>) -> bool {
-    let host =
-        endpoint.and_then(|url| url.split("://").nth(1)).and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    let host = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.split(']').next())
-        .map_or_else(|| host.rsplit_once(':').map_or(host, |(host, _)| host), |address| address);
+    let rest = endpoint.and_then(|url| url.split_once("://")).map_or("", |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
     host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 

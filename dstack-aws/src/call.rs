@@ -31,30 +31,28 @@ impl Calls {
         (self.account.clone(), self.region.clone(), api)
     }
 
-    /// Makes the call once.
-    pub(crate) async fn make<T, E>(
-        &self,
-        api: Api,
-        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) -> Result<T, Failure>
+    /// Makes the call once. What sends it is boxed at once: the SDK's futures are large, and callers hold several.
+    pub(crate) fn make<T, E, F>(&self, api: Api, send: F) -> impl Future<Output = Result<T, Failure>>
     where
         E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
     {
-        let key = self.key(api);
-        self.turns.pass(&key, api.rate()).await;
-        // Boxed: the SDK's futures are large, and callers hold several.
-        let answer = Box::pin(send).await;
-        let answer = answer.map_err(|error| Failure::of(api, &error));
-        match &answer {
-            Ok(_) => tracing::debug!(api = api.name(), region = self.region, "answered"),
-            Err(failure) => {
-                tracing::debug!(api = api.name(), region = self.region, class = ?failure.class, %failure, "failed");
-                if failure.class == Class::Throttled {
-                    self.turns.slow_down(&key, api.rate());
+        let send = Box::pin(send);
+        async move {
+            let key = self.key(api);
+            self.turns.pass(&key, api.rate()).await;
+            let answer = send.await.map_err(|error| Failure::of(api, &error));
+            match &answer {
+                Ok(_) => tracing::debug!(api = api.name(), region = self.region, "answered"),
+                Err(failure) => {
+                    tracing::debug!(api = api.name(), region = self.region, class = ?failure.class, %failure, "failed");
+                    if failure.class == Class::Throttled {
+                        self.turns.slow_down(&key, api.rate());
+                    }
                 }
             }
+            answer
         }
-        answer
     }
 
     /// Makes a call that only reads, again if it was throttled or got no answer: the bucket keeps the tries apart.

@@ -97,13 +97,11 @@ impl Ec2 {
         let mut known = self.recall(&session.scope).unwrap_or_default();
         let mut is_new = false;
         if known.types.is_empty() || !is_fresh(known.types_micros, now, TYPES_AGE) {
-            known.types = types::list(&session).await?;
-            known.images.clear();
-            for family in Family::ALL {
-                if let Some(image) = images::newest(&session, family).await? {
-                    known.images.insert(format!("{family:?}"), image);
-                }
-            }
+            let images = futures::future::try_join_all(Family::ALL.map(|family| images::newest(&session, family)));
+            let (types, images) = futures::future::try_join(types::list(&session), images).await?;
+            let named = Family::ALL.iter().map(|family| format!("{family:?}")).zip(images);
+            known.images = named.filter_map(|(family, image)| Some((family, image?))).collect();
+            known.types = types;
             known.types_micros = now;
             is_new = true;
         }

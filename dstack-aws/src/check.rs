@@ -119,31 +119,17 @@ fn quota(region: &str) -> CheckRow {
 
 impl Check<'_> {
     /// Makes a dry run: EC2 answers with an error either way.
-    async fn dry<T, E>(
-        &mut self,
-        api: Api,
-        what: &str,
-        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-    ) where
+    fn dry<'b, T, E, F>(&'b mut self, api: Api, what: &'b str, send: F) -> impl Future<Output = ()>
+    where
         E: ProvideErrorMetadata + std::error::Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+        T: 'b,
     {
-        let subject = if what.is_empty() { api.action() } else { format!("{} ({what})", api.action()) };
-        let failure = match self.session.calls.make(api, send).await {
-            Ok(_) => return self.rows.push(CheckRow::passed(subject, "allowed")),
-            Err(failure) => failure,
-        };
-        let is_about_made_up_id = failure.class == Class::NotFound || failure.has_code("InvalidGroup.NotFound");
-        let row = if failure.has_code("DryRunOperation") || is_about_made_up_id {
-            CheckRow::passed(subject, "allowed")
-        } else if failure.class == Class::Denied && what == MADE_UP {
-            let why = "the policy may allow it for what carries a tag of dstack alone: try again while a runner lives";
-            CheckRow::new(subject, Outcome::Undecided { why: why.into() }, failure.words)
-        } else if failure.class == Class::Denied {
-            CheckRow::failed(subject, &failure, format!("allow {} as `dstack aws policy` does", api.action()))
-        } else {
-            CheckRow::failed(subject, &failure, "see the words of EC2")
-        };
-        self.rows.push(row);
+        let send = Box::pin(send);
+        async move {
+            let answer = self.session.calls.make(api, send).await;
+            self.rows.push(dry_row(api, what, answer.err()));
+        }
     }
 
     async fn reading(&mut self) {
@@ -318,3 +304,19 @@ impl Check<'_> {
 
 /// Marks a try on something that is not there.
 const MADE_UP: &str = "of what is not there";
+
+fn dry_row(api: Api, what: &str, failure: Option<Failure>) -> CheckRow {
+    let subject = if what.is_empty() { api.action() } else { format!("{} ({what})", api.action()) };
+    let Some(failure) = failure else { return CheckRow::passed(subject, "allowed") };
+    let is_about_made_up_id = failure.class == Class::NotFound || failure.has_code("InvalidGroup.NotFound");
+    if failure.has_code("DryRunOperation") || is_about_made_up_id {
+        CheckRow::passed(subject, "allowed")
+    } else if failure.class == Class::Denied && what == MADE_UP {
+        let why = "the policy may allow it for what carries a tag of dstack alone: try again while a runner lives";
+        CheckRow::new(subject, Outcome::Undecided { why: why.into() }, failure.words)
+    } else if failure.class == Class::Denied {
+        CheckRow::failed(subject, &failure, format!("allow {} as `dstack aws policy` does", api.action()))
+    } else {
+        CheckRow::failed(subject, &failure, "see the words of EC2")
+    }
+}

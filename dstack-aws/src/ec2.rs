@@ -69,6 +69,10 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
+    /// How many launches of a scope may be under way at once: what the bucket of RunInstances (5, and 2 a second) lets through
+    /// within a controller's ten seconds for a launch, with some left for the answers.
+    pub const LAUNCHES_AT_ONCE: u32 = 16;
+
     /// The provider. Nothing is asked before the first call.
     pub fn new(options: Ec2Options) -> Self {
         let Ec2Options { access, home_region, user_data, cache, own_address, clock } = options;

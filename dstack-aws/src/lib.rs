@@ -37,7 +37,7 @@ pub use policy::{BESIDE_CALLS, BUCKET_ACTIONS, policy};
 pub use prices::{LIST_PRICES_OF, list_price};
 pub use s3::{Bucket, S3Blobs, S3Output};
 pub use session::Identity;
-pub use setup::{Settings, Setup, SetupError};
+pub use setup::{Settings, Setup, SetupError, VerifyError};
 pub use stored_keys::{StoredKeys, masked};
 
 /// Under which name the provider is registered: what offerings, rules and scopes call it.

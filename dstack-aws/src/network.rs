@@ -44,7 +44,10 @@ struct Group {
     lets_in: BTreeSet<(u16, String)>,
     /// What this controller let in from an address of its own that it no longer has.
     own: BTreeSet<(u16, String)>,
+    /// Launches in a row for which EC2 did not know it.
     missed: u32,
+    /// Whether it has to be found again before it is used.
+    is_stale: bool,
 }
 
 type GroupKey = (Scope, LogId);
@@ -152,12 +155,20 @@ impl Networks {
         if let Some((_, cidr)) = held.as_ref().filter(|(since, _)| now.since(*since) < ADDRESS_AGE) {
             return Ok(cidr.clone());
         }
-        let address = self.own_address.ask().await.map_err(|words| {
-            let words = format!(
-                "this machine's own address is not known ({words}): set it with `dstack autoscale set --ssh-from CIDR`"
-            );
-            Failure::new(Class::Invalid, words)
-        })?;
+        let address = match (self.own_address.ask().await, held.as_ref()) {
+            (Ok(address), _) => address,
+            // Who is let in already is let in on.
+            (Err(words), Some((_, cidr))) => {
+                tracing::warn!(words, cidr, "this machine's own address is not known anew");
+                return Ok(cidr.clone());
+            }
+            (Err(words), None) => {
+                let words = format!(
+                    "this machine's own address is not known ({words}): set it with `dstack autoscale set --ssh-from CIDR`"
+                );
+                return Err(Failure::new(Class::Invalid, words));
+            }
+        };
         let cidr = format!("{address}/32");
         *held = Some((now, cidr.clone()));
         Ok(cidr)
@@ -175,12 +186,13 @@ impl Networks {
     ) -> Result<String, Failure> {
         let mut groups = self.groups.lock().await;
         let key = (session.scope.clone(), log);
-        if !groups.contains_key(&key) {
+        if groups.get(&key).is_none_or(|group| group.is_stale) {
+            let missed = groups.get(&key).map_or(0, |group| group.missed);
             let found = match self.find(session, log, vpc).await? {
                 Some(found) => found,
                 None => self.create(session, log, vpc).await?,
             };
-            groups.insert(key.clone(), found);
+            groups.insert(key.clone(), Group { missed, ..found });
         }
         let group = groups.get_mut(&key).ok_or_else(|| Failure::new(Class::Unknown, "the group is gone"))?;
         let wanted = (port, cidr.to_owned());
@@ -233,7 +245,8 @@ impl Networks {
     }
 
     fn read(&self, id: &str, permissions: &[IpPermission]) -> Group {
-        let mut group = Group { id: id.to_owned(), lets_in: BTreeSet::new(), own: BTreeSet::new(), missed: 0 };
+        let mut group =
+            Group { id: id.to_owned(), lets_in: BTreeSet::new(), own: BTreeSet::new(), missed: 0, is_stale: false };
         for permission in permissions.iter().filter(|permission| permission.ip_protocol() == Some("tcp")) {
             let Some(port) = permission.from_port().and_then(|port| u16::try_from(port).ok()) else { continue };
             for range in permission.ip_ranges() {
@@ -268,6 +281,7 @@ impl Networks {
         let mut groups = self.groups.lock().await;
         let Some(group) = groups.get_mut(&(session.scope.clone(), log)) else { return true };
         group.missed += 1;
+        group.is_stale = true;
         let may_appear = group.missed < MISSING_MOST;
         if !may_appear {
             groups.remove(&(session.scope.clone(), log));

@@ -10,7 +10,7 @@ use object_store::client::{HttpConnector, HttpRequest, HttpRequestBody, ReqwestC
 /// Who is asked for the address.
 const SERVICE: &str = "https://checkip.amazonaws.com";
 /// Longest wait for an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest answer that is an address.
 const ANSWER_BYTES_MOST: usize = 64;
 

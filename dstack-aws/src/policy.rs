@@ -1,6 +1,6 @@
 //! The least policy that the provider works with, made of the list of its calls.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::Api;
 use crate::tags;
@@ -96,10 +96,16 @@ pub fn policy(bucket: Option<&str>) -> String {
     format!("{policy:#}")
 }
 
-fn statement(name: &str, actions: Value, resources: Value, condition: Option<Value>) -> Value {
-    let mut statement = json!({ "Sid": name, "Effect": "Allow", "Action": actions, "Resource": resources });
-    if let Some(condition) = condition {
-        statement["Condition"] = condition;
-    }
-    statement
+fn statement(name: &str, actions: impl Into<Value>, resources: impl Into<Value>, condition: Option<Value>) -> Value {
+    let (actions, resources): (Value, Value) = (actions.into(), resources.into());
+    let condition = condition.unwrap_or(Value::Null);
+    let mut statement = Map::from_iter([
+        ("Sid".to_owned(), Value::from(name)),
+        ("Effect".to_owned(), Value::from("Allow")),
+        ("Action".to_owned(), actions),
+        ("Resource".to_owned(), resources),
+        ("Condition".to_owned(), condition),
+    ]);
+    statement.retain(|_, value| !value.is_null());
+    Value::Object(statement)
 }

@@ -39,7 +39,7 @@ pub(crate) type SpotPrices = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// A price such as `0.071200` in micro-dollars; what is finer is rounded up.
 pub(crate) fn micro_usd(text: &str) -> Option<u64> {
-    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let (whole, part) = text.trim().split_once('.').unwrap_or_else(|| (text.trim(), ""));
     if !(whole.bytes().chain(part.bytes()).all(|byte| byte.is_ascii_digit()) && !(whole.is_empty() && part.is_empty()))
     {
         return None;

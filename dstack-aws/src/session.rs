@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Credentials;
@@ -51,6 +51,12 @@ struct Held {
     since: Boot,
 }
 
+/// Which regions there are, and whether the account has enabled them.
+struct Regions {
+    since: Boot,
+    listed: BTreeMap<String, bool>,
+}
+
 /// All sessions, made as they are needed.
 pub(crate) struct Sessions {
     access: Access,
@@ -59,7 +65,7 @@ pub(crate) struct Sessions {
     turns: Arc<Turns<(String, String, Api)>>,
     held: tokio::sync::Mutex<Option<Held>>,
     identities: tokio::sync::Mutex<BTreeMap<String, Identity>>,
-    regions: tokio::sync::Mutex<Option<(Boot, BTreeMap<String, bool>)>>,
+    regions: Mutex<Option<Regions>>,
     sessions: Mutex<BTreeMap<String, Arc<Session>>>,
 }
 
@@ -68,11 +74,11 @@ fn are_equal(one: &Credentials, other: &Credentials) -> bool {
         && one.secret_access_key() == other.secret_access_key()
 }
 
-fn is_fresh(held: &Held, now: Boot) -> bool {
-    match held.credentials.expiry() {
-        Some(end) => end.checked_sub(BEFORE_EXPIRY).is_some_and(|renewal| SystemTime::now() < renewal),
-        None => now.since(held.since) < CREDENTIALS_AGE,
-    }
+/// Whether credentials will still be good after this time.
+fn is_good(credentials: &Credentials, wall_micros: i64, after: Duration) -> bool {
+    let Some(end) = credentials.expiry() else { return true };
+    let now = UNIX_EPOCH + Duration::from_micros(u64::try_from(wall_micros).unwrap_or(0));
+    now.checked_add(after).is_some_and(|then| then < end)
 }
 
 impl Sessions {
@@ -84,7 +90,7 @@ impl Sessions {
             clock,
             held: tokio::sync::Mutex::new(None),
             identities: tokio::sync::Mutex::new(BTreeMap::new()),
-            regions: tokio::sync::Mutex::new(None),
+            regions: Mutex::new(None),
             sessions: Mutex::new(BTreeMap::new()),
         }
     }
@@ -102,12 +108,25 @@ impl Sessions {
             Some(keys) => keys.load().await.is_ok_and(|stored| stored.is_some()),
             None => false,
         };
-        if let Some(held) = held.as_ref().filter(|held| !is_stored && is_fresh(held, now)) {
+        let wall = self.clock.wall_micros();
+        let is_fresh = |held: &Held| match held.credentials.expiry() {
+            Some(_) => is_good(&held.credentials, wall, BEFORE_EXPIRY),
+            None => now.since(held.since) < CREDENTIALS_AGE,
+        };
+        if let Some(held) = held.as_ref().filter(|held| !is_stored && is_fresh(held)) {
             return Ok(held.credentials.clone());
         }
-        let credentials = self.access.credentials(&self.home_region).await?;
-        *held = Some(Held { credentials: credentials.clone(), since: now });
-        Ok(credentials)
+        match self.access.credentials(&self.home_region).await {
+            Ok(credentials) => {
+                *held = Some(Held { credentials: credentials.clone(), since: now });
+                Ok(credentials)
+            }
+            // Their source does not answer, but what it gave before still has some minutes.
+            Err(failure) => match held.as_ref().filter(|held| held.credentials.expiry().is_some()) {
+                Some(held) if is_good(&held.credentials, wall, Duration::ZERO) => Ok(held.credentials.clone()),
+                _ => Err(failure),
+            },
+        }
     }
 
     /// Forgets credentials that were refused, so that their source is asked again.
@@ -150,17 +169,21 @@ impl Sessions {
         Ok(identity)
     }
 
-    /// Clients for a region, with the credentials as they are now.
+    /// Clients for a region, with the credentials as they are now, if the account has the region.
     pub(crate) async fn of_region(&self, region: &str) -> Result<Arc<Session>, Failure> {
         region::check_form(region)?;
         let session = self.unchecked(region).await?;
-        self.check_region(region).await?;
+        self.learn_regions().await?;
+        self.check_region(region)?;
         Ok(session)
     }
 
-    /// Clients for a scope: an error if the credentials are now another account's.
+    /// Clients for a scope: an error if the credentials are now another account's. No other call is waited for but whose
+    /// the credentials are.
     pub(crate) async fn of_scope(&self, scope: &Scope) -> Result<Arc<Session>, Failure> {
-        let session = self.of_region(&scope.region).await?;
+        region::check_form(&scope.region)?;
+        self.check_region(&scope.region)?;
+        let session = self.unchecked(&scope.region).await?;
         if session.scope != *scope {
             let words = format!("these are credentials of account {}, not of {}", session.scope.account, scope.account);
             return Err(Failure::new(Class::Credentials, words));
@@ -191,19 +214,34 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Whether the account has the region. Where the account may not ask, the region's own answers have to do.
-    async fn check_region(&self, region: &str) -> Result<(), Failure> {
-        let mut regions = self.regions.lock().await;
+    fn with_regions<R>(&self, act: impl FnOnce(&mut Option<Regions>) -> R) -> R {
+        act(&mut self.regions.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Asks which regions there are, if that is not known or long ago. Where the account may not ask, the region's own
+    /// answers have to do.
+    async fn learn_regions(&self) -> Result<(), Failure> {
         let now = self.clock.boot();
-        if regions.as_ref().is_none_or(|(since, _)| now.since(*since) > REGIONS_AGE) {
-            let home = self.unchecked(&self.home_region).await?;
-            match region::list(&home).await {
-                Ok(listed) => *regions = Some((now, listed)),
-                Err(failure) if failure.class == Class::Denied => return Ok(()),
-                Err(failure) => return Err(failure),
-            }
+        let (is_known, is_fresh) = self.with_regions(|regions| {
+            let age = regions.as_ref().map(|regions| now.since(regions.since));
+            (age.is_some(), age.is_some_and(|age| age < REGIONS_AGE))
+        });
+        if is_fresh {
+            return Ok(());
         }
-        region::check_listed(region, regions.as_ref().map(|(_, listed)| listed))
+        let home = self.unchecked(&self.home_region).await?;
+        match region::list(&home).await {
+            Ok(listed) => self.with_regions(|regions| *regions = Some(Regions { since: now, listed })),
+            Err(failure) if is_known || failure.class == Class::Denied => {
+                tracing::debug!(%failure, "the regions are not known anew");
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    fn check_region(&self, region: &str) -> Result<(), Failure> {
+        self.with_regions(|regions| region::check_listed(region, regions.as_ref().map(|regions| &regions.listed)))
     }
 }
 

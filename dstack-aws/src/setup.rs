@@ -5,10 +5,18 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
+use dstack_core::blob::BlobError;
+use dstack_core::cloud::{CloudError, CloudProvider as _};
 use dstack_core::secret::{Secret, SecretError};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, TypedKey};
+use crate::ec2::{Ec2, Ec2Options, UserData};
+use crate::failure::causes;
+use crate::region::check_form;
+use crate::session::Identity;
 use crate::stored_keys::StoredKeys;
 
 /// How the account is used.
@@ -42,6 +50,43 @@ pub enum SetupError {
     /// The stored key cannot be read or replaced.
     #[error(transparent)]
     Key(#[from] SecretError),
+}
+
+/// What of the things that were typed does not work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The credentials.
+    #[error("{0}")]
+    Credentials(CloudError),
+    /// The region.
+    #[error("{0}")]
+    Region(CloudError),
+    /// The bucket.
+    #[error("bucket {name}: {}", causes(Some(.source)))]
+    Bucket {
+        /// Which.
+        name: String,
+        /// Why.
+        source: BlobError,
+    },
+}
+
+impl Ec2 {
+    /// Whose the credentials are, if they, the region and the bucket work.
+    ///
+    /// # Errors
+    /// What does not work, by what it is about.
+    pub async fn verify(&self, region: &str, bucket: Option<&str>) -> Result<Identity, VerifyError> {
+        check_form(region).map_err(|failure| VerifyError::Region(failure.into_cloud()))?;
+        let identity = self.account().await.map_err(VerifyError::Credentials)?;
+        self.scope(region).await.map_err(VerifyError::Region)?;
+        if let Some(name) = bucket {
+            let failed = |source| VerifyError::Bucket { name: name.to_owned(), source };
+            self.bucket(region, name).await.map_err(failed)?.check().await.map_err(failed)?;
+        }
+        Ok(identity)
+    }
 }
 
 /// The files in dstack's home that are about AWS: `aws.json`, and `credentials` with the key.
@@ -89,6 +134,23 @@ impl Setup {
     /// The way to the account, as it is configured.
     pub fn access(&self, settings: &Settings) -> Access {
         Access { profile: settings.profile.clone(), keys: Some(self.keys()), ..Access::default() }
+    }
+
+    /// The provider, as it is configured.
+    pub fn ec2(&self, settings: &Settings, user_data: UserData) -> Ec2 {
+        Ec2::new(Ec2Options::new(self.access(settings), &settings.region, self.cache(), user_data))
+    }
+
+    /// Tries what was typed before it is kept: whose the credentials are, the region, and the bucket. Without a key the
+    /// profile or the standard chain is tried, not a key that is stored.
+    ///
+    /// # Errors
+    /// What does not work, by what it is about.
+    pub async fn verify(&self, settings: &Settings, key: Option<&TypedKey>) -> Result<Identity, VerifyError> {
+        let access = Access { profile: settings.profile.clone(), typed: key.cloned(), ..Access::default() };
+        let nothing: UserData = Arc::new(|_| String::new());
+        let ec2 = Ec2::new(Ec2Options::new(access, &settings.region, self.cache(), nothing));
+        ec2.verify(&settings.region, settings.bucket.as_deref()).await
     }
 
     /// Keeps what was checked: first the key, if one was typed in, else none.

@@ -41,23 +41,28 @@ impl TypeRow {
 
 /// Every type of the region that can be launched without a host of one's own.
 pub(crate) async fn list(session: &Session) -> Result<Vec<TypeRow>, Failure> {
-    let mut zones = zones(session).await?;
-    let mut rows = Vec::new();
+    let (infos, mut zones) = futures::future::try_join(infos(session), zones(session)).await?;
+    let mut rows: Vec<TypeRow> = infos
+        .iter()
+        .filter_map(|info| {
+            let name = info.instance_type()?.as_str();
+            row(info, name, zones.remove(name).unwrap_or_default().into_iter().collect())
+        })
+        .collect();
+    rows.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(rows)
+}
+
+async fn infos(session: &Session) -> Result<Vec<InstanceTypeInfo>, Failure> {
+    let mut infos = Vec::new();
     let mut next: Option<String> = None;
     for _ in 0..PAGES_MOST {
         let request = session.ec2.describe_instance_types().max_results(100).set_next_token(next.take());
         let answer = session.calls.read(Api::DescribeInstanceTypes, || request.clone().send()).await?;
-        for info in answer.instance_types() {
-            let Some(name) = info.instance_type() else { continue };
-            let zones = zones.remove(name.as_str()).unwrap_or_default();
-            rows.extend(row(info, name.as_str(), zones.into_iter().collect()));
-        }
-        match answer.next_token().filter(|token| !token.is_empty()) {
-            Some(token) => next = Some(token.to_owned()),
-            None => {
-                rows.sort_by(|one: &TypeRow, other| one.name.cmp(&other.name));
-                return Ok(rows);
-            }
+        next = answer.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        infos.extend(answer.instance_types.unwrap_or_default());
+        if next.is_none() {
+            return Ok(infos);
         }
     }
     Err(Failure::new(Class::Unknown, format!("the instance types have more than {PAGES_MOST} pages")))

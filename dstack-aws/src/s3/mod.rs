@@ -2,6 +2,7 @@
 
 mod blobs;
 mod bucket;
+mod notes;
 mod output;
 
 pub use blobs::S3Blobs;

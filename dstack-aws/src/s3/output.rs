@@ -12,6 +12,7 @@ use object_store::{Error, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, 
 use tokio::sync::Mutex;
 
 use super::bucket::{Bucket, unreachable};
+use super::notes::Notes;
 
 /// Bytes of an object; the last one of an attempt is shorter, and is written anew as output comes.
 const PIECE: u64 = 256 * 1024;
@@ -21,12 +22,14 @@ const TAILS_MOST: usize = 256;
 const TRIES_MOST: u32 = 20;
 
 /// What attempts printed, in a bucket: `dstack/output/RUN/INDEX-NUMBER/PIECE`.
+/// When it came is beside it, in `times`.
 ///
 /// A piece only ever becomes longer: it is written on the condition that it is still as it was read, so controllers that
 /// write at the same time cannot shorten each other's.
 pub struct S3Output {
     bucket: Bucket,
     tails: Mutex<BTreeMap<AttemptId, Tail>>,
+    notes: Notes,
 }
 
 /// A piece as it is in the bucket.
@@ -40,7 +43,7 @@ struct Tail {
 
 impl S3Output {
     pub(super) fn new(bucket: Bucket) -> Self {
-        Self { bucket, tails: Mutex::new(BTreeMap::new()) }
+        Self { bucket, tails: Mutex::new(BTreeMap::new()), notes: Notes::default() }
     }
 
     fn folder(&self, attempt: AttemptId) -> Path {
@@ -52,21 +55,9 @@ impl S3Output {
         self.folder(attempt).join(format!("{piece:010}"))
     }
 
-    /// When so much of the attempt's output had come: a line each of microseconds and bytes.
+    /// The object with the notes: no piece has such a name.
     fn times(&self, attempt: AttemptId) -> Path {
         self.folder(attempt).join("times")
-    }
-
-    async fn notes(&self, attempt: AttemptId) -> Result<(String, Option<UpdateVersion>), BlobError> {
-        match self.bucket.store.get(&self.times(attempt)).await {
-            Ok(found) => {
-                let version = UpdateVersion { e_tag: found.meta.e_tag.clone(), version: None };
-                let bytes = found.bytes().await.map_err(unreachable)?;
-                Ok((String::from_utf8_lossy(&bytes).into_owned(), Some(version)))
-            }
-            Err(Error::NotFound { .. }) => Ok((String::new(), None)),
-            Err(error) => Err(unreachable(error)),
-        }
     }
 
     async fn load(&self, attempt: AttemptId, piece: u64) -> Result<Tail, BlobError> {
@@ -130,7 +121,7 @@ impl OutputStore for S3Output {
     async fn write(&self, attempt: AttemptId, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
         let mut place = offset;
         let mut rest = bytes;
-        if offset % PIECE == 0
+        if offset.is_multiple_of(PIECE)
             && offset > 0
             && !rest.is_empty()
             && !is_full(&self.load(attempt, offset / PIECE - 1).await?)
@@ -172,6 +163,19 @@ impl OutputStore for S3Output {
         Ok(length)
     }
 
+    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError> {
+        self.notes.mark(&self.bucket, (attempt, &self.times(attempt)), at, length).await
+    }
+
+    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError> {
+        self.notes.length_at(&self.bucket, (attempt, &self.times(attempt)), at).await
+    }
+
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError> {
+        self.tails.lock().await.remove(&attempt);
+        self.notes.finish(&self.bucket, (attempt, &self.times(attempt))).await
+    }
+
     async fn read(&self, attempt: AttemptId, offset: u64, limit: usize) -> Result<Buffer, BlobError> {
         let mut read = Vec::new();
         let mut place = offset;
@@ -185,39 +189,11 @@ impl OutputStore for S3Output {
             }
             read.extend_from_slice(now);
             place += now.len() as u64;
-            if place % PIECE != 0 {
+            if !place.is_multiple_of(PIECE) {
                 break;
             }
         }
         Ok(read.into())
-    }
-
-    async fn mark(&self, attempt: AttemptId, at: At, length: u64) -> Result<(), BlobError> {
-        for _ in 0..TRIES_MOST {
-            let (notes, version) = self.notes(attempt).await?;
-            let content = format!("{notes}{} {length}\n", at.as_micros());
-            let options =
-                PutOptions { mode: version.map_or(PutMode::Create, PutMode::Update), ..PutOptions::default() };
-            match self.bucket.store.put_opts(&self.times(attempt), PutPayload::from(content), options).await {
-                Ok(_) => return Ok(()),
-                Err(Error::Precondition { .. } | Error::AlreadyExists { .. } | Error::NotFound { .. }) => {}
-                Err(error) => return Err(unreachable(error)),
-            }
-        }
-        Err(unreachable("another controller notes the same output all the time"))
-    }
-
-    async fn length_at(&self, attempt: AttemptId, at: At) -> Result<u64, BlobError> {
-        let (notes, _) = self.notes(attempt).await?;
-        let notes = notes.lines().filter_map(|line| line.split_once(' '));
-        let notes = notes.filter_map(|(micros, length)| Some((micros.parse::<i64>().ok()?, length.parse().ok()?)));
-        Ok(notes.filter(|(micros, _)| *micros <= at.as_micros()).map(|(_, length)| length).next_back().unwrap_or(0))
-    }
-
-    /// Each write is where it stays when it returns.
-    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError> {
-        self.tails.lock().await.remove(&attempt);
-        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
-use dstack_aws::{Access, Ec2, Ec2Options, Settings, Setup, TypedKey, masked};
+use dstack_aws::{Access, Ec2, Ec2Options, Settings, Setup, TypedKey, VerifyError, masked};
 use dstack_core::cloud::{CloudError, CloudProvider, LaunchError};
 use dstack_core::model::{MachineId, Purchase};
 use dstack_core::secret::Secret;
@@ -113,6 +113,21 @@ fn what_is_configured_is_kept_for_its_owner_alone_and_forgotten_whole() {
     assert!(setup.store(&settings, Some(&TypedKey::new("a b", secret("x")))).is_err());
     let error = setup.store(&settings, Some(&TypedKey::new(KEY, secret("canary with spaces")))).expect_err("no key");
     assert!(!format!("{error} {error:?}").contains("canary"));
+}
+
+#[test]
+fn what_was_typed_is_tried_before_it_is_kept() {
+    let account = crate::laws::Account::new();
+    account.make_bucket("results");
+    let ec2 = account.ec2();
+    run(async {
+        let identity = ec2.verify("us-east-1", Some("results")).await.expect("all of it works");
+        assert_eq!(identity.account, "111122223333");
+        let region = ec2.verify("us-east-9", None).await;
+        assert!(matches!(region, Err(VerifyError::Region(CloudError::Invalid(_)))), "{region:?}");
+        let bucket = ec2.verify("us-east-1", Some("missing")).await.expect_err("there is none");
+        assert!(bucket.to_string().contains("bucket missing"), "{bucket}");
+    });
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The laws of providers, tried on EC2's protocol over real HTTP: an EC2 of one's own on loopback.
 
 use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +27,12 @@ pub(crate) struct Account {
 
 impl Account {
     pub(crate) fn new() -> Self {
+        Self::seeded(0)
+    }
+
+    pub(crate) fn seeded(seed: u64) -> Self {
         let options = Options {
+            seed,
             machines: Machines::Fake,
             boot: Duration::ZERO,
             shutdown: Duration::ZERO,
@@ -38,17 +45,7 @@ impl Account {
 
     /// A bucket that is empty.
     pub(crate) fn make_bucket(&self, name: &str) {
-        use std::io::{Read as _, Write as _};
-        let address = self.sandbox.url().trim_start_matches("http://").to_owned();
-        let mut stream = std::net::TcpStream::connect(&address).expect("the sandbox listens");
-        let signature = "AWS4-HMAC-SHA256 Credential=AKIA111122223333/20250101/us-east-1/s3/aws4_request";
-        let request = format!(
-            "PUT /{name} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {signature}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("it answers");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        http(self.sandbox.url(), "PUT", &format!("/{name}"));
     }
 
     pub(crate) fn ec2(&self) -> Ec2 {
@@ -64,8 +61,22 @@ impl Account {
     }
 }
 
+/// A request without a body, by hand: what no client of this crate asks for.
+pub(crate) fn http(url: &str, method: &str, path: &str) {
+    let address = url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("somebody listens");
+    let signature = "AWS4-HMAC-SHA256 Credential=AKIA111122223333/20250101/us-east-1/s3/aws4_request";
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: {signature}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
 /// The provider, with some of its types.
-struct Few(Ec2);
+pub(crate) struct Few(pub(crate) Ec2);
 
 #[async_trait]
 impl CloudProvider for Few {
@@ -76,7 +87,9 @@ impl CloudProvider for Few {
     async fn catalogue(&self, region: &str) -> Result<Vec<Offering>, CloudError> {
         let types = BTreeSet::from(TYPES);
         let all = self.0.catalogue(region).await?;
-        Ok(all.into_iter().filter(|offering| types.contains(offering.instance_type.as_str())).collect())
+        // Without an image it cannot be launched: moto has none for GPUs.
+        let is_one = |row: &Offering| types.contains(row.instance_type.as_str()) && !row.image.is_empty();
+        Ok(all.into_iter().filter(is_one).collect())
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {

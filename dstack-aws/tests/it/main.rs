@@ -2,9 +2,11 @@
 
 mod accounts;
 mod catalogues;
+mod faults;
 mod launches;
 mod laws;
 mod looks;
+mod moto;
 mod networks;
 mod notices;
 mod policies;

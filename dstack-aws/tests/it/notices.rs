@@ -78,7 +78,7 @@ fn e14_a_question_that_fails_is_asked_again_later() {
         let mut got = None;
         for _ in 0..20 {
             tokio::task::yield_now().await;
-            got = got.or((&mut next).now_or_never());
+            got = got.or_else(|| (&mut next).now_or_never());
             if got.is_some() {
                 break;
             }

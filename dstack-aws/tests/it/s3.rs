@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use dstack_aws::Bucket;
 use dstack_core::blob::laws::{BlobLaw, OutputLaw};
 use dstack_core::blob::{BlobError, BlobStore, OutputStore, PayloadWriter, blob_id};
-use dstack_core::model::{AttemptId, RunId, WorkflowId};
+use dstack_core::model::{At, AttemptId, RunId, WorkflowId};
 
 use crate::laws::Account;
 use crate::wire::{REGION, run};
@@ -68,6 +68,22 @@ fn output_of_many_pieces_is_one_whole_for_two_writers_at_once() {
         assert_eq!(one.length(ATTEMPT).await.expect("it answers"), content.len() as u64);
         assert!(other.read(ATTEMPT, 0, usize::MAX).await.expect("it answers") == content);
         assert!(one.read(ATTEMPT, 262_140, 10).await.expect("it answers") == content[262_140..262_150]);
+    });
+}
+
+#[test]
+fn notes_of_an_attempt_that_has_ended_are_there_for_another_process() {
+    with(async |_, bucket| {
+        let (one, other, at) = (bucket.output(), bucket.output(), At::from_micros);
+        one.write(ATTEMPT, 0, b"hello").await.expect("it is kept");
+        for (moment, length) in [(10, 2), (20, 5)] {
+            one.mark(ATTEMPT, at(moment), length).await.expect("it is noted");
+        }
+        one.finish(ATTEMPT).await.expect("it is kept");
+        for (moment, length) in [(9, 0), (10, 2), (19, 2), (30, 5)] {
+            assert_eq!(other.length_at(ATTEMPT, at(moment)).await.expect("it answers"), length);
+        }
+        assert_eq!(other.length(ATTEMPT).await.expect("it answers"), 5);
     });
 }
 
