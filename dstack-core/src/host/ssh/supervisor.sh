@@ -213,7 +213,12 @@ follow() {
     if [ -z "$code" ] || [ -n "$why" ]; then
         kill_left "$dir" "$job" "$job_start" || return 0
     fi
-    [ -z "$code" ] || [ "$why" = lost ] || write_exit
+    if [ -z "$code" ] || [ "$why" = lost ]; then
+        # Whoever hears of it looks at once, and is not to find A still there.
+        printf 'over\n' >"$dir/sup"
+    else
+        write_exit
+    fi
     news "-$name"
 }
 
@@ -298,9 +303,10 @@ become() {
             set -- -e "$dir/script" "$@"
             ;;
     esac
-    [ -n "$found" ] || refuse 127 'there is no program to run'
-    find_program "$found" || refuse 127 "$found: not found"
-    [ -x "$found" ] || refuse 126 "$found: may not be executed"
+    program=$found
+    [ -n "$program" ] || refuse 127 'there is no program to run'
+    find_program "$program" || refuse 127 "$program: not found"
+    [ -x "$found" ] || refuse 126 "$program: may not be executed"
     [ "$kind" = argv ] || set -- "$found" "$@"
     if [ -n "$through_env" ]; then
         eval "set -- $through_env"' "$@"'
@@ -649,9 +655,10 @@ forget() {
 measure() {
     positions=
     for name in $running; do
-        dir=$root/attempts/$name word= f= size=0
+        dir=$root/attempts/$name word= f= a=self size=0
         read -r word m m_start j j_start f rest 2>/dev/null <"$dir/begun"
-        if [ -e "$dir/exit" ] || [ -z "$f" ] || [ ! -e "/proc/$f" ]; then
+        read -r a rest 2>/dev/null <"$dir/sup"
+        if [ -e "$dir/exit" ] || [ ! -e "/proc/${f:-none}" ] || [ ! -e "/proc/${a:-none}" ]; then
             forget "$name"
             size=over
         else
