@@ -14,6 +14,8 @@
 #   start -> M -> F -> J: M waits until A has taken over, F waits for the command, J becomes the command.
 #            M -> A: A reads what the others tell it over a pipe, and writes the exit record.
 
+# In its mode for POSIX, bash does not say which signal ended a command.
+if [ -n "${BASH_VERSION-}" ] && (set +o posix) 2>/dev/null; then set +o posix; fi
 set -f
 nl='
 '
@@ -69,7 +71,7 @@ stat_of() {
 
 # Whether the process with this number and start still runs.
 lives() {
-    stat_of "$1" || return 1
+    [ -n "$1" ] && stat_of "$1" || return 1
     case $st_state in Z | X) return 1 ;; esac
     [ "$st_start" = "$2" ]
 }
@@ -372,7 +374,7 @@ start() {
     done
     verdict && return 0
     case $known in
-        *" $name "*)
+        *" $name:"*)
             printf 'begun\n'
             return 0
             ;;
@@ -384,7 +386,9 @@ start() {
     oom_kills
     launch "$@" 2>/dev/null
     if verdict; then
-        known="$known$name "
+        a= a_start=
+        read -r a a_start mark 2>/dev/null <"$dir/sup"
+        known="$known$name:$a:$a_start "
         news "+$name"
     else
         say refused 'it cannot start another process'
@@ -407,7 +411,7 @@ verdict() {
 standing() {
     progress=staged code=0 cause=exited size=0 word= m= m_start= j= j_start= f= on_boot= mark=
     if ! read -r word m m_start j j_start f on_boot mark 2>/dev/null <"$dir/begun" && [ ! -e "$dir/begun" ]; then
-        case $known in *" $name "*) vanished ;; esac
+        case $known in *" $name:"*) vanished ;; esac
         return 0
     fi
     case $word in
@@ -465,10 +469,16 @@ output_so_far() {
     esac
 }
 
-# It was begun over this connection, or was running when the connection came, and its folder is gone.
+# It was begun over this connection, or was running when the connection came, and its lock is gone.
 vanished() {
     progress=running
-    if [ -z "$(set +f && grep -lsF -e "DSTACK_ATTEMPT_FOLDER=$dir/" /proc/[0-9]*/environ)" ]; then progress=lost; fi
+    a=${known##*" $name:"}
+    a=${a%%" "*}
+    if lives "${a%%:*}" "${a#*:}"; then return 0; fi
+    if [ -n "$(set +f && grep -lsF -e "DSTACK_ATTEMPT_FOLDER=$dir/" /proc/[0-9]*/environ)" ]; then return 0; fi
+    # Who followed it to its end writes everything again.
+    sleep 1
+    if [ -e "$dir/begun" ]; then standing; else progress=lost; fi
 }
 
 find_known() {
@@ -477,7 +487,7 @@ find_known() {
     for process in $(grep -lsF -e "DSTACK_ATTEMPT_FOLDER=$root/attempts/" /proc/[0-9]*/environ 2>/dev/null); do
         for word in $(tr '\000 ' '\n_' 2>/dev/null <"$process" | grep -F -e "DSTACK_ATTEMPT_FOLDER=$root/attempts/"); do
             word=${word#"DSTACK_ATTEMPT_FOLDER=$root/attempts/"}
-            known="$known${word%/} "
+            known="$known${word%/}:: "
         done
     done
     set -f

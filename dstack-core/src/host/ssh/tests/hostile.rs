@@ -223,7 +223,7 @@ fn jobs_that_are_odd_are_told_of_as_they_are() {
         let job = script("sh -c 'kill -INT $$; sleep 1; echo ignored' || echo $?");
         assert_eq!(run(&*host, &place, 7, &job).await.1, "130\n");
         let job = script(
-            "env | grep -v '^\\(HOME\\|PATH\\|USER\\|LOGNAME\\|SHELL\\|LANG\\|LC_[A-Z]*\\|TZ\\|PWD\\|_\\|DSTACK_ATTEMPT_FOLDER\\)=' || true",
+            "env | grep -v '^\\(HOME\\|PATH\\|USER\\|LOGNAME\\|SHELL\\|LANG\\|LC_[A-Z]*\\|TZ\\|PWD\\|SHLVL\\|OLDPWD\\|_\\|DSTACK_ATTEMPT_FOLDER\\)=' || true",
         );
         assert_eq!(
             run(&*host, &place, 8, &job).await.1,
