@@ -384,8 +384,10 @@ start() {
         return 0
     fi
     oom_kills
+    # Only A kills M, and only once the command has begun, which may have taken its lock away by now.
     launch "$@" 2>/dev/null
-    if verdict; then
+    ended=$?
+    if verdict || { [ "$ended" -gt 128 ] && printf 'begun\n'; }; then
         a= a_start=
         read -r a a_start mark 2>/dev/null <"$dir/sup"
         known="$known$name:$a:$a_start "
@@ -698,7 +700,11 @@ stage() {
     fi
     trap 'chmod -R u+rwX "$beside" 2>/dev/null; rm -rf "$beside"' EXIT
     trap 'exit 1' HUP PIPE TERM
-    problem=$(mkdir -p "$beside" 2>&1 && umask "$login_umask" && tar -xomf - -C "$beside" 2>&1)
+    if command -v zstd >/dev/null; then packing=zstd; else packing=plain; fi
+    if problem=$(mkdir -p "$beside" 2>&1); then
+        printf '%s ready %s\n' "$nonce" "$packing"
+        problem=$(umask "$login_umask" && unpack 2>&1)
+    fi
     if [ "$?" -ne 0 ] || [ ! -f "$beside/complete" ] || [ ! -d "$beside/.dstack-$nonce" ]; then
         say "$nonce refused" "${problem:-the files did not arrive whole}"
     elif [ -e "$dir/work" ] || problem=$(mv "$beside/.dstack-$nonce" "$dir/work" 2>&1); then
@@ -708,6 +714,13 @@ stage() {
     fi
     # Where two did it at once, the second one landed inside the first.
     rm -rf "$dir/work/.dstack-$nonce"
+}
+
+unpack() {
+    case $packing in
+        zstd) zstd -dcq | tar -xomf - -C "$beside" ;;
+        *) tar -xomf - -C "$beside" ;;
+    esac
 }
 
 # Sends what is at a path of an attempt's folder.
