@@ -36,7 +36,7 @@ const OPTIONS: [&str; 20] = [
     "ClearAllForwardings=yes",
     "ForwardAgent=no",
     "PermitLocalCommand=no",
-    "Compression=yes",
+    "Compression=no",
     "LogLevel=ERROR",
 ];
 /// In which order host keys are asked for, so that the first contact always learns the same one.

@@ -12,7 +12,12 @@ use crate::secret::Secret;
 pub(super) const LOADER: &str = r##"exec /bin/sh -c 'n=$(printf "\n."); n=${n%.}; s=; e=; while IFS= read -r l; do [ "$l" = "#end" ] && e=1 && break; s=$s$l$n; done; [ -n "$e" ] && eval "$s"'"##;
 
 /// The runner's side.
-const SUPERVISOR: &str = include_str!("supervisor.sh");
+const RUNNER_SIDE: &str = concat!(
+    include_str!("common.sh"),
+    include_str!("supervisor.sh"),
+    include_str!("requests.sh"),
+    include_str!("channels.sh"),
+);
 
 /// Names that shells keep for themselves: setting them there fails or means something else.
 const SHELL_OWN: [&str; 17] = [
@@ -51,7 +56,7 @@ pub(super) enum Mode {
 
 /// The runner's side as it is sent, and what this channel is for. `nonce` marks its answers.
 pub(super) fn opening(mode: Mode, nonce: &str) -> Vec<u8> {
-    let mut out = without_comments(SUPERVISOR).into_bytes();
+    let mut out = without_comments(RUNNER_SIDE).into_bytes();
     let mode = match mode {
         Mode::Serve => "serve",
         Mode::Watch => "watch",

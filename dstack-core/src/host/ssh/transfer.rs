@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
 
 use super::client;
@@ -42,39 +43,67 @@ async fn apart<T: Send + 'static>(
     spawn_blocking(work).await.map_err(|error| HostError::Unreachable(error.to_string()))?
 }
 
-/// Lays the contents into an attempt's folder: they are sent as one plain tar, and placed when its last entry has come.
+/// Lays the contents into an attempt's folder: they are sent as one tar, and placed when its last entry has come.
 pub(super) async fn stage(link: &Link, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
     let mut client = client::channel(&link.keys, &link.target, &link.socket)?;
-    let stdin = client.child.stdin.take().expect("it is piped").into_owned_fd().map_err(|error| broken(&error))?;
+    let mut stdin = client.child.stdin.take().expect("it is piped");
     let mut stdout = tokio::io::BufReader::new(client.child.stdout.take().expect("it is piped"));
     let nonce = nonce();
     let mut request = opening(Mode::Stage, &nonce);
     field(&mut request, &folder_name(attempt))?;
+    let asked = async {
+        stdin.write_all(&request).await?;
+        replies::marked_line(&mut stdout, &nonce).await
+    };
+    let packing = match asked.await {
+        Ok(word) => match word.strip_prefix("ready ") {
+            Some("zstd") => Packing::Zstd,
+            Some(_) => Packing::Plain,
+            None => return staged(&word),
+        },
+        Err(error) => return Err(client.failure(&error.to_string()).await),
+    };
+    let pipe = File::from(stdin.into_owned_fd().map_err(|error| broken(&error))?);
     let contents = contents.clone();
     let below = PathBuf::from(format!(".dstack-{nonce}"));
-    let sending = apart(move || send(&request, &contents, &below, File::from(stdin)));
-    // It may answer before all is sent: when the files are there already, or its disk is full.
-    let answering = replies::marked_line(&mut stdout, &nonce);
-    let (sent, answer) = futures::future::join(sending, answering).await;
-    match answer {
-        Ok(word) if word == "done" => Ok(()),
-        Ok(word) => {
-            sent?;
-            Err(refused(word.strip_prefix("refused ").unwrap_or("it answers something else than it was asked")))
-        }
-        Err(error) => {
-            if let Err(HostError::Refused(why)) = sent {
-                return Err(HostError::Refused(why));
-            }
-            Err(client.failure(&error.to_string()).await)
-        }
+    let sending = apart(move || send(&contents, &below, packing, pipe));
+    // It may answer before all is sent, when its disk is full.
+    let (sent, answer) = futures::future::join(sending, replies::marked_line(&mut stdout, &nonce)).await;
+    match (sent, answer) {
+        (Err(refused @ HostError::Refused(_)), _) => Err(refused),
+        (Ok(()) | Err(_), Ok(word)) => staged(&word),
+        (Ok(()) | Err(_), Err(error)) => Err(client.failure(&error.to_string()).await),
     }
 }
 
+fn staged(word: &str) -> Result<(), HostError> {
+    match word {
+        "done" => Ok(()),
+        other => Err(refused(other.strip_prefix("refused ").unwrap_or("it answers something else than it was asked"))),
+    }
+}
+
+/// How the runner wants what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Zstd,
+    Plain,
+}
+
 /// An archive that is not allowed is refused; where the channel ends, its answer tells why.
-fn send(request: &[u8], contents: &Contents, below: &Path, pipe: File) -> Result<(), HostError> {
-    let mut out = BufWriter::with_capacity(64 * 1024, pipe);
-    out.write_all(request).map_err(|error| broken(&error))?;
+fn send(contents: &Contents, below: &Path, packing: Packing, pipe: File) -> Result<(), HostError> {
+    let out = BufWriter::with_capacity(64 * 1024, pipe);
+    let mut out = match packing {
+        Packing::Plain => send_tar(contents, below, out)?,
+        Packing::Zstd => {
+            let encoder = zstd::Encoder::new(out, zstd::DEFAULT_COMPRESSION_LEVEL).map_err(refused)?;
+            send_tar(contents, below, encoder)?.finish().map_err(|error| broken(&error))?
+        }
+    };
+    out.flush().map_err(|error| broken(&error))
+}
+
+fn send_tar<W: Write>(contents: &Contents, below: &Path, out: W) -> Result<W, HostError> {
     let mut tar = tar::Builder::new(out);
     let empty = |kind| {
         let mut header = tar::Header::new_gnu();
@@ -85,11 +114,14 @@ fn send(request: &[u8], contents: &Contents, below: &Path, pipe: File) -> Result
     };
     tar.append_data(&mut empty(tar::EntryType::Directory), below, io::empty()).map_err(|error| broken(&error))?;
     for archive in &contents.archives {
-        archive::replay(archive.reader().map_err(refused)?, &Limits::default(), below, &mut tar).map_err(refused)?;
+        let bytes = archive.reader().map_err(refused)?;
+        archive::replay(bytes, &Limits::default(), below, &mut tar).map_err(|error| match error {
+            archive::ArchiveError::Io { source, .. } => broken(&source),
+            other => refused(other),
+        })?;
     }
     tar.append_data(&mut empty(tar::EntryType::Regular), "complete", io::empty()).map_err(|error| broken(&error))?;
-    let mut out = tar.into_inner().map_err(|error| broken(&error))?;
-    out.flush().map_err(|error| broken(&error))
+    tar.into_inner().map_err(|error| broken(&error))
 }
 
 /// A declared artifact's files: they come as a plain tar, are unpacked in a folder of ours, and packed from there.

@@ -1,16 +1,18 @@
 //! The laws of all hosts hold over SSH.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::sshd::{Servers, block_on};
+use super::sshd::{Servers, block_on, which};
 use crate::archive;
 use crate::blob::Payload;
 use crate::host::RunnerHost;
-use crate::host::laws::{Law, Subject};
+use crate::host::laws::{self, Law, Subject};
 use crate::model::Place;
 
 pub(super) fn pack(files: &BTreeMap<String, Vec<u8>>) -> Payload {
@@ -70,3 +72,34 @@ fn drive(law: Law) {
 }
 
 crate::host_laws!(drive);
+
+/// Where there is nothing but busybox, its commands are enough.
+#[test]
+fn the_commands_of_busybox_are_enough() {
+    let Some(busybox) = which("busybox") else {
+        let _ = std::io::stderr().lock().write_all(b"\nSKIPPED: busybox is not installed, so it was NOT checked\n");
+        return;
+    };
+    let laws: [Law; 8] = [
+        |subject| Box::pin(laws::an_attempt_is_started_at_most_once(subject)),
+        |subject| Box::pin(laws::output_larger_than_a_chunk_comes_whole(subject)),
+        |subject| Box::pin(laws::a_timeout_ends_a_job(subject)),
+        |subject| Box::pin(laws::a_stopped_job_is_asked_first(subject)),
+        |subject| Box::pin(laws::a_job_given_up_is_lost(subject)),
+        |subject| Box::pin(laws::staging_again_changes_nothing(subject)),
+        |subject| Box::pin(laws::artifacts_come_home(subject)),
+        |subject| Box::pin(laws::release_keeps_the_verdict(subject)),
+    ];
+    for law in laws {
+        let servers = Servers::with_search_path("runners with busybox", |root| {
+            let folder = root.join("busybox");
+            std::fs::create_dir(&folder).expect("it is new");
+            let made = Command::new(&busybox).args(["--install", "-s"]).arg(&folder).status();
+            assert!(made.expect("it is a program").success());
+            Some(folder.display().to_string())
+        });
+        if let Some(servers) = servers {
+            block_on(async { law(&servers).await });
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::fs;
 
 use super::jobs::{attempt, follow, script, start};
 use super::sshd::{Servers, block_on, kill, processes_with};
-use crate::host::{Begun, HostError, Progress, RunnerHost};
+use crate::host::ssh::SshKeys;
+use crate::host::{Begun, HostError, Progress, RunnerHost, SshHost};
 use crate::model::{Exit, Identity, Place};
 
 #[test]
@@ -143,4 +144,42 @@ fn another_controller_follows_what_the_first_one_began() {
         let over = follow(&*second, &place, attempt(1), None).await;
         assert_eq!(over, (Progress::Exited(Exit::exited(3)), b"ab".to_vec()));
     });
+}
+
+#[test]
+fn of_many_controllers_that_start_an_attempt_at_once_one_does() {
+    let Some(servers) = Servers::new("many controllers") else { return };
+    let place = servers.start();
+    block_on(async {
+        let hosts: Vec<_> = (0..6).map(|_| servers.host()).collect();
+        futures::future::join_all(hosts.iter().map(|host| host.greet(&place))).await;
+        for number in 0..12 {
+            let marks = servers.root.path().join(format!("marks-{number}"));
+            let job = script(&format!("echo x >> {}", marks.display()));
+            let starts = hosts.iter().map(|host| start(&**host, &place, attempt(number), &job));
+            let begun = futures::future::join_all(starts).await;
+            assert!(begun.iter().all(|begun| *begun == Ok(Begun::Started)), "{begun:?}");
+            assert_eq!(follow(&*hosts[0], &place, attempt(number), None).await.0, Progress::Exited(Exit::exited(0)));
+            assert_eq!(fs::read_to_string(&marks).expect("it ran"), "x\n", "attempt {number}");
+        }
+    });
+}
+
+#[test]
+fn a_home_with_a_long_path_of_odd_characters_is_as_good_as_any() {
+    let Some(servers) = Servers::new("odd homes") else { return };
+    let place = servers.start();
+    let keys = servers.keys();
+    let folder = servers.root.path().join(format!("a b%h${{HOME}}'\"~ {}", "long ".repeat(30)));
+    let odd = SshKeys::open(&folder).expect("any name will do");
+    for name in ["key", "key.pub"] {
+        fs::copy(keys.folder().join(name), odd.folder().join(name)).expect("both are ours");
+    }
+    block_on(async {
+        let host = SshHost::new(SshKeys::open(&folder).expect("it is there"));
+        host.greet(&place).await.expect("it answers");
+        let (progress, output) = super::jobs::run(&host, &place, 1, &script("printf a")).await;
+        assert_eq!((progress, output.as_str()), (Progress::Exited(Exit::exited(0)), "a"));
+    });
+    assert_eq!(fs::read_dir(folder.join("known")).expect("it is there").count(), 1);
 }

@@ -9,4 +9,5 @@ mod cuts;
 mod hostile;
 mod laws;
 mod links;
+mod measure;
 mod switch;

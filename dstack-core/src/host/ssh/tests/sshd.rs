@@ -51,6 +51,8 @@ pub(crate) fn block_on<T>(work: impl Future<Output = T>) -> T {
 pub(crate) struct Servers {
     program: PathBuf,
     pub(crate) root: tempfile::TempDir,
+    /// Where runners find their commands, if not where everyone does.
+    pub(crate) search_path: Option<String>,
     started: Mutex<Vec<Server>>,
 }
 
@@ -62,9 +64,15 @@ struct Server {
 impl Servers {
     /// None yet; nothing on a machine where there can be none.
     pub(crate) fn new(test: &str) -> Option<Arc<Self>> {
+        Self::with_search_path(test, |_| None)
+    }
+
+    /// As [`Self::new`], with another search path on the runners, made in the temporary root.
+    pub(crate) fn with_search_path(test: &str, make: impl FnOnce(&Path) -> Option<String>) -> Option<Arc<Self>> {
         let program = server_program(test)?;
         let root = tempfile::tempdir().expect("a temporary folder can be made");
-        let servers = Self { program, root, started: Mutex::default() };
+        let search_path = make(root.path());
+        let servers = Self { program, root, search_path, started: Mutex::default() };
         servers.make_key("host-key");
         Some(Arc::new(servers))
     }
@@ -158,10 +166,11 @@ impl Servers {
         }
         let key = self.root.path().join("authorized");
         fs::write(&key, format!("{}\n", self.keys().public_key())).expect("it can be written");
+        let path = self.search_path.as_ref().map_or_else(String::new, |path| format!(" PATH={path}"));
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {root}/{host_key}\nAuthorizedKeysFile {root}/authorized\n\
              PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n\
-             MaxStartups 100\nSetEnv HOME={root}/{name} DSTACK_BOOT_ID_FILE={root}/{name}.boot\n"
+             MaxStartups 100\nSetEnv HOME={root}/{name} DSTACK_BOOT_ID_FILE={root}/{name}.boot{path}\n"
         );
         let path = self.root.path().join(format!("{name}.conf"));
         fs::write(&path, config).expect("it can be written");
