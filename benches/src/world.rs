@@ -59,7 +59,7 @@ impl World {
     pub fn with_rules(max: u32) -> Self {
         let mut world = Self::default();
         for number in 0..20 {
-            world.add(RuleAllowed { max, offering: offering(number) });
+            world.add(RuleAllowed { max, min: 0, offering: offering(number) });
         }
         world
     }

@@ -130,6 +130,10 @@ pub struct Offering {
     /// The machine image that a launch uses, resolved.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub image: String,
+    /// Which of the account's quotas it counts against; those of one scope, purchase and quota are refused together. Absent:
+    /// a quota that is reached says nothing about other offerings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
     /// All runners of this offering share one machine: its resources are there once, not once for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,
@@ -146,5 +150,14 @@ impl Offering {
             instance_type: self.instance_type.clone(),
             purchase: self.purchase,
         }
+    }
+
+    /// Whether a quota that refuses `self` refuses `other` as well: the same quota, and no less is asked of it.
+    pub fn shares_quota_with(&self, other: &Self) -> bool {
+        self.quota.is_some()
+            && self.quota == other.quota
+            && self.scope == other.scope
+            && self.purchase == other.purchase
+            && other.cpu >= self.cpu
     }
 }

@@ -8,6 +8,7 @@ mod golden;
 mod histories;
 mod policy;
 mod proofs;
+mod refusals;
 
 /// Few cases, for each is a whole history; a failure that was found becomes a test with a name of its own.
 fn config() -> proptest::test_runner::Config {

@@ -61,6 +61,7 @@ impl CloudProvider for Desks {
             zones: vec![OFFICE.into()],
             price: Some(MicroUsd(0)),
             image: "as-it-stands".into(),
+            quota: None,
             pooled: false,
             // What is in memory is never late: one look proves absence at once.
             timing: LaunchTiming { settle: Span::ZERO, looks_apart: Span::ZERO, ..LaunchTiming::CLOUD },

@@ -51,6 +51,7 @@ fn offering(row: &Row, purchase: Purchase) -> Offering {
         zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
         price: Some(MicroUsd(price)),
         image: format!("ami-fake-{arch}"),
+        quota: None,
         pooled: false,
         timing: LaunchTiming::CLOUD,
     }

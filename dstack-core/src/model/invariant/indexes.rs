@@ -19,6 +19,8 @@ pub fn indexes(state: &State) -> Result<(), String> {
         ("idle", rebuilt.idle == state.idle),
         ("pools", rebuilt.pools == state.pools),
         ("order", rebuilt.order == state.order),
+        ("exclusive", rebuilt.exclusive == state.exclusive),
+        ("warm", rebuilt.warm == state.warm),
         ("skips", rebuilt.skips == state.skips),
         ("open_runs", rebuilt.open_runs == state.open_runs),
     ];

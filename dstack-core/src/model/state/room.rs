@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Runner;
-use crate::model::{Bytes, LaunchRequest, MilliCpu, Needs, Offering, RuleKey, RunnerId};
+use crate::model::{Bytes, LaunchRequest, MilliCpu, Needs, Offering, RunnerId};
 
 /// What attempts take of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -73,16 +74,17 @@ impl Used {
 
 /// A kind of free room: runners with equal rooms are alike to the scheduler.
 ///
-/// In this order rooms are tried: on runners that have work before empty ones, the fullest first.
+/// In this order rooms are tried: on runners that have work before empty ones, those with the fewest free accelerators, then
+/// the fullest.
 #[derive(Debug, Clone)]
 pub struct Room {
     /// Whether nothing runs there.
     pub is_empty: bool,
     /// What is free.
     pub free: Used,
-    /// The request of one such runner: its rule is what counts. It is shared, for rooms change with every attempt.
-    /// Absent only where a search begins.
-    request: Option<Arc<LaunchRequest>>,
+    /// The request of one such runner, for its rule, and the offering. Shared, for rooms change with every attempt. Absent only
+    /// where a search begins.
+    of: Option<(Arc<LaunchRequest>, Arc<Offering>)>,
 }
 
 impl PartialEq for Room {
@@ -101,8 +103,13 @@ impl PartialOrd for Room {
 
 impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_size = (self.is_empty, self.free).cmp(&(other.is_empty, other.free));
-        by_size.then_with(|| self.rule().cmp(&other.rule()))
+        self.size().cmp(&other.size()).then_with(|| match (&self.of, &other.of) {
+            (Some((one, _)), Some((another, _))) if Arc::ptr_eq(one, another) => Ordering::Equal,
+            (Some((one, offering)), Some((another, other))) => one.rule.cmp(&another.rule).then_with(|| {
+                if Arc::ptr_eq(offering, other) { Ordering::Equal } else { offering.cmp(other) }
+            }),
+            (one, another) => one.is_some().cmp(&another.is_some()),
+        })
     }
 }
 
@@ -112,22 +119,23 @@ impl Room {
         (runner.takes_work() && !runner.is_exclusive).then(|| Self {
             is_empty: runner.attempts.is_empty(),
             free: Used::all_of(&runner.offering).minus(runner.used),
-            request: Some(Arc::clone(&runner.request)),
+            of: Some((Arc::clone(&runner.request), Arc::clone(&runner.offering))),
         })
     }
 
-    fn rule(&self) -> Option<&RuleKey> {
-        self.request.as_ref().map(|request| &request.rule)
+    const fn size(&self) -> (bool, u32, MilliCpu, Bytes, Bytes) {
+        let Used { cpu, memory, disk, gpus } = self.free;
+        (self.is_empty, gpus, cpu, memory, disk)
     }
 
-    /// Before every room that has this much processor free, and is empty or not.
-    const fn first(is_empty: bool, cpu: MilliCpu) -> Self {
-        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus: 0 }, request: None }
+    /// Before every room with this many accelerators and this much processor free, that is empty or not.
+    const fn first(is_empty: bool, gpus: u32, cpu: MilliCpu) -> Self {
+        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus }, of: None }
     }
 
     /// The same runner's room after a workflow with these needs was put there.
     pub(crate) fn without(self, needs: &Needs) -> Self {
-        Self { is_empty: false, free: self.free.minus(Used::by(needs)), request: self.request }
+        Self { is_empty: false, free: self.free.minus(Used::by(needs)), of: self.of }
     }
 
     /// Whether a workflow with these needs, which an empty machine of the offering would meet, finds room here.
@@ -139,6 +147,9 @@ impl Room {
 /// Runners that take work, by their room.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rooms(BTreeMap<Room, BTreeSet<RunnerId>>);
+
+/// Runners with equal rooms.
+pub(crate) type Alike<'a> = (&'a Room, &'a BTreeSet<RunnerId>);
 
 impl Rooms {
     pub(crate) fn insert(&mut self, room: Room, runner: RunnerId) {
@@ -154,12 +165,46 @@ impl Rooms {
         }
     }
 
-    /// The kinds of room that have the processor that these needs ask for, in the order in which they are tried: rooms that
-    /// are nearly full are passed over at once.
-    pub(crate) fn with_cpu_for(&self, needs: &Needs) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
-        let cpu = needs.cpu.unwrap_or_default();
-        let empty = self.0.range(Room::first(true, cpu)..);
-        let shared = needs.may_share().then(|| self.0.range(Room::first(false, cpu)..Room::first(true, MilliCpu(0))));
-        shared.into_iter().flatten().chain(empty)
+    /// Rooms that are empty or not, from `from` on, in the order in which they are tried, without those that have fewer free
+    /// accelerators or less free processor than `least`: whole stretches of nearly full ones are passed over at once.
+    pub(crate) fn scan<'a>(
+        &'a self,
+        is_empty: bool,
+        least: Used,
+        from: Option<&Room>,
+    ) -> impl Iterator<Item = Alike<'a>> + use<'a> {
+        let start = Room::first(is_empty, least.gpus, least.cpu);
+        let start = from.filter(|from| **from > start).cloned().unwrap_or(start);
+        let mut rest = self.0.range(start..);
+        iter::from_fn(move || {
+            loop {
+                let (room, runners) = rest.next().filter(|(room, _)| room.is_empty == is_empty)?;
+                if room.free.cpu >= least.cpu {
+                    return Some((room, runners));
+                }
+                rest = self.0.range(Room::first(is_empty, room.free.gpus, least.cpu)..);
+            }
+        })
+    }
+
+    /// All rooms, the emptiest first.
+    pub(crate) fn emptiest(&self) -> impl Iterator<Item = Alike<'_>> {
+        self.0.iter().rev()
+    }
+
+    /// Whether any runner is empty.
+    pub(crate) fn has_empty(&self) -> bool {
+        self.0.last_key_value().is_some_and(|(room, _)| room.is_empty)
+    }
+
+    /// The most free processor of runners that have work, for each number of free accelerators.
+    pub(crate) fn widest(&self) -> Vec<(u32, MilliCpu)> {
+        let mut widest = Vec::new();
+        let mut end = Room::first(true, 0, MilliCpu(0));
+        while let Some((room, _)) = self.0.range(..&end).next_back() {
+            widest.push((room.free.gpus, room.free.cpu));
+            end = Room::first(false, room.free.gpus, MilliCpu(0));
+        }
+        widest
     }
 }
