@@ -8,8 +8,8 @@ pub use super::wait::{WaitReason, Waiting};
 
 use super::event::{AttemptAssigned, ClaimMade, RunnerStopping, RunnerWanted, WorkflowSkipped};
 use super::{
-    At, AttemptId, ClaimNumber, ControllerId, Event, LaunchId, LaunchRequest, RuleKey, RunnerId, Scope, State, StopReason,
-    WorkflowId,
+    At, AttemptId, ClaimNumber, ControllerId, Event, LaunchId, LaunchRequest, RuleKey, RunnerId, Scope, State,
+    StopReason, WorkflowId,
 };
 
 /// All that comes into a decision from outside the log.

@@ -96,12 +96,13 @@ impl<'a> Naive<'a> {
         for (run, found) in self.state.runs() {
             let mut causes: BTreeMap<u32, WorkflowId> = BTreeMap::new();
             for (index, workflow) in (0..).zip(&found.workflows) {
-                let cause = workflow.spec.depends_on.iter().find_map(|earlier| match &found.workflow(*earlier)?.phase {
-                    Phase::Over(Outcome::Succeeded) => None,
-                    Phase::Over(Outcome::Skipped { cause }) => Some(*cause),
-                    Phase::Over(_) => Some(WorkflowId { run: *run, index: *earlier }),
-                    Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) => causes.get(earlier).copied(),
-                });
+                let cause =
+                    workflow.spec.depends_on.iter().find_map(|earlier| match &found.workflow(*earlier)?.phase {
+                        Phase::Over(Outcome::Succeeded) => None,
+                        Phase::Over(Outcome::Skipped { cause }) => Some(*cause),
+                        Phase::Over(_) => Some(WorkflowId { run: *run, index: *earlier }),
+                        Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) => causes.get(earlier).copied(),
+                    });
                 if let Some(cause) = cause.filter(|_| workflow.phase == Phase::Waiting) {
                     causes.insert(index, cause);
                     self.plan.items.push(Item::Skip { workflow: WorkflowId { run: *run, index }, cause });

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use super::history::{Act, Job, Luck};
 use super::samples;
 use crate::model::event::{
-    ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, AutoscalingDisabled, AutoscalingEnabled, ClaimClosed,
-    ClaimMade, ClockStepped, CredentialsRefused, LaunchFailed, LogCreated, OfferingUnavailable, PriceSeen, ResultsKept, RuleAllowed,
-    RuleBlocked, RuleRemoved, RunSubmitted, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
-    RunnerWanted, SettingsChanged, StopRequested, WorkflowSkipped, WorkflowSubmitted,
+    ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, AutoscalingDisabled,
+    AutoscalingEnabled, ClaimClosed, ClaimMade, ClockStepped, CredentialsRefused, LaunchFailed, LogCreated,
+    OfferingUnavailable, PriceSeen, ResultsKept, RuleAllowed, RuleBlocked, RuleRemoved, RunSubmitted, RunnerLaunched,
+    RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping, RunnerWanted, SettingsChanged, StopRequested,
+    WorkflowSkipped, WorkflowSubmitted,
 };
 use crate::model::{
     Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,

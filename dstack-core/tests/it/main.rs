@@ -2,10 +2,12 @@
 
 mod check;
 mod every_kind;
+mod fairness;
 mod fold;
 mod given;
 mod golden;
 mod histories;
+mod offers;
 mod policy;
 mod proofs;
 mod refusals;

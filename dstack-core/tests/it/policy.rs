@@ -281,7 +281,8 @@ fn a_full_zone_is_passed_over_for_the_next_and_then_for_the_next_offering() {
         pause: Some(Span::from_secs(180)),
         why: "none left".to_owned(),
     };
-    let launch = |rule: RuleKey, zone: &str| Item::Launch { rule, zone: zone.to_owned(), why: LaunchReason::For(workflow(0)) };
+    let launch =
+        |rule: RuleKey, zone: &str| Item::Launch { rule, zone: zone.to_owned(), why: LaunchReason::For(workflow(0)) };
     assert_eq!(given.plan(None).items, [launch(rule.clone(), "a")]);
     given.has([said(Some("a"))]);
     assert_eq!(given.plan(None).items, [launch(rule.clone(), "b")]);

@@ -24,9 +24,8 @@ fn a_quota_pauses_what_counts_against_it_and_asks_for_no_less() {
     given.wanted(1);
     let why = "VcpuLimitExceeded".to_owned();
     let events = given.answered(1, 1, Err(LaunchError::Quota(why.clone())));
-    let said = |rule| {
-        OfferingUnavailable { rule, zone: None, pause: Some(Span::from_mins(30)), why: why.clone() }.into()
-    };
+    let said =
+        |rule| OfferingUnavailable { rule, zone: None, pause: Some(Span::from_mins(30)), why: why.clone() }.into();
     let expected: [Event; 2] = [said(small().rule_key()), said(big.rule_key())];
     assert_eq!(events[..2], expected);
     assert_eq!(events.len(), 4, "then the launch failed, and its slot is free");

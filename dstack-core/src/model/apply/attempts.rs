@@ -1,7 +1,7 @@
 //! Attempts: assigned, exited, kept, stopped, lost.
 
-use crate::model::event::{ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::attempt::LossClass;
+use crate::model::event::{ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Saved, Used, Workflow};
 use crate::model::{AttemptId, Exit, ExitCause, Loss, RunnerId, Settings, State};
 

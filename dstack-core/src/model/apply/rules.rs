@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::event::{CredentialsRefused, LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved};
+use crate::model::event::{
+    CredentialsRefused, LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved,
+};
 use crate::model::state::{Rule, Unavailable};
 use crate::model::{Span, State};
 

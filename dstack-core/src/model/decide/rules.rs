@@ -99,11 +99,8 @@ fn disabled(state: &State) -> Vec<Victim> {
 
 fn shrunk(state: &State, runners: Vec<RunnerId>, reason: &StopReason) -> Vec<Victim> {
     let attempts = |id: &RunnerId| state.runners().get(id).map(|runner| runner.attempts.iter().copied().collect());
-    let victim = |runner: RunnerId| Victim {
-        runner,
-        reason: reason.clone(),
-        attempts: attempts(&runner).unwrap_or_default(),
-    };
+    let victim =
+        |runner: RunnerId| Victim { runner, reason: reason.clone(), attempts: attempts(&runner).unwrap_or_default() };
     runners.into_iter().map(victim).collect()
 }
 

@@ -46,9 +46,7 @@ pub(super) fn answered(
             let said = OfferingUnavailable { rule, zone, pause, why: why.clone() }.into();
             refused(id, runner, claim, why, vec![said])
         }
-        Err(LaunchError::Quota(why)) => {
-            refused(id, runner, claim, why, quota_reached(state, runner, why))
-        }
+        Err(LaunchError::Quota(why)) => refused(id, runner, claim, why, quota_reached(state, runner, why)),
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
             let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
             refused(id, runner, claim, why, vec![said])
@@ -96,7 +94,8 @@ fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: V
 /// The rule, and every other of the same quota that asks for no less.
 fn quota_reached(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
     let own = &runner.request.rule;
-    let others = state.rules().iter().filter(|(key, rule)| *key != own && runner.offering.shares_quota_with(&rule.offering));
+    let others =
+        state.rules().iter().filter(|(key, rule)| *key != own && runner.offering.shares_quota_with(&rule.offering));
     let said = |rule: &RuleKey| OfferingUnavailable {
         rule: rule.clone(),
         zone: None,

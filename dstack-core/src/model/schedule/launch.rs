@@ -210,9 +210,8 @@ fn unavailable(key: &RuleKey, rule: &Rule, at: At) -> WaitReason {
         Some((known.until.map_or(i64::MAX, At::as_micros), known))
     };
     // All zones come back before any one counts.
-    let first = until("").or_else(|| {
-        rule.offering.zones.iter().filter_map(|zone| until(zone)).min_by_key(|(until, _)| *until)
-    });
+    let first =
+        until("").or_else(|| rule.offering.zones.iter().filter_map(|zone| until(zone)).min_by_key(|(until, _)| *until));
     WaitReason::Unavailable {
         rule: key.clone(),
         until: first.and_then(|(_, known)| known.until),
@@ -223,9 +222,9 @@ fn unavailable(key: &RuleKey, rule: &Rule, at: At) -> WaitReason {
 /// When the obstacle may be gone, where that is known.
 const fn ends_by_itself(reason: &WaitReason) -> Option<At> {
     match reason {
-        WaitReason::Unavailable { until, .. } | WaitReason::Credentials { until, .. } | WaitReason::OnTrial { until, .. } => {
-            *until
-        }
+        WaitReason::Unavailable { until, .. }
+        | WaitReason::Credentials { until, .. }
+        | WaitReason::OnTrial { until, .. } => *until,
         WaitReason::Paused { until, .. } => Some(*until),
         WaitReason::Disabled
         | WaitReason::NoFittingRule

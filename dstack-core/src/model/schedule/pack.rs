@@ -93,9 +93,10 @@ impl<'a> Packing<'a> {
             return None;
         }
         let least = shape.used;
-        let changed = self.rooms.scan(false, least, None).find_map(|(room, ids)| {
-            ids.iter().find(|id| self.takes(room, **id, shape)).map(|id| (room.clone(), *id))
-        });
+        let changed = self
+            .rooms
+            .scan(false, least, None)
+            .find_map(|(room, ids)| ids.iter().find(|id| self.takes(room, **id, shape)).map(|id| (room.clone(), *id)));
         // No room in the state is wider than the widest.
         let is_wide = self.widest.iter().any(|(gpus, cpu)| least.gpus <= *gpus && least.cpu <= *cpu);
         let unchanged = if is_wide { self.unchanged(shape, false, cursor.shared) } else { None };
@@ -146,9 +147,8 @@ impl<'a> Packing<'a> {
     /// A runner that is being started and could take these needs; promised to them from now on.
     pub(super) fn promise(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<Option<RunnerId>> {
         let needs = &shape.needs;
-        let takes = |promise: &Promise<'_>| {
-            promise.takes(needs) && self.fits_pool(promise.rule, promise.offering, needs)
-        };
+        let takes =
+            |promise: &Promise<'_>| promise.takes(needs) && self.fits_pool(promise.rule, promise.offering, needs);
         let left = self.promises.get(cursor.promise..)?;
         let Some(ahead) = left.iter().position(takes) else {
             cursor.promise = self.promises.len();
@@ -172,13 +172,12 @@ impl<'a> Packing<'a> {
     /// Keeps a runner free for a workflow that was overtaken too often: of those that could hold it the emptiest, else one that
     /// a workflow has for itself.
     pub(super) fn keep(&mut self, shape: &Shape, workflow: WorkflowId) -> Option<RunnerId> {
-        let could = |id: RunnerId| {
-            self.state.runners().get(&id).is_some_and(|runner| shape.needs.fit(&runner.offering))
-        };
-        let unchanged = self.state.rooms.emptiest().find_map(|alike| self.untouched(alike).filter(|(_, id)| could(*id)));
-        let changed = self.rooms.emptiest().find_map(|(room, ids)| {
-            ids.iter().find(|id| could(**id)).map(|id| (room, *id))
-        });
+        let could =
+            |id: RunnerId| self.state.runners().get(&id).is_some_and(|runner| shape.needs.fit(&runner.offering));
+        let unchanged =
+            self.state.rooms.emptiest().find_map(|alike| self.untouched(alike).filter(|(_, id)| could(*id)));
+        let changed =
+            self.rooms.emptiest().find_map(|(room, ids)| ids.iter().find(|id| could(**id)).map(|id| (room, *id)));
         let emptier = |(room, id), (other, other_id): (&Room, RunnerId)| match Room::cmp(room, other) {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Equal => id < other_id,

@@ -37,9 +37,8 @@ fn since(state: &State, runner: &Runner) -> At {
 
 /// Runners of a rule that are not on their way out.
 pub(super) fn alive(state: &State, rule: &RuleKey, stopping: &BTreeSet<RunnerId>) -> u32 {
-    let stays = |(id, runner): &(RunnerId, &Runner)| {
-        (runner.is_starting() || runner.takes_work()) && !stopping.contains(id)
-    };
+    let stays =
+        |(id, runner): &(RunnerId, &Runner)| (runner.is_starting() || runner.takes_work()) && !stopping.contains(id);
     u32::try_from(state.live_of(rule).filter(stays).count()).unwrap_or(u32::MAX)
 }
 

@@ -91,13 +91,7 @@ impl Queue {
     }
 
     /// Puts a workflow in. `overtaken` says how often any one was overtaken, `fits` what rules fit a new shape.
-    pub(crate) fn insert(
-        &mut self,
-        needs: &Needs,
-        key: QueueKey,
-        overtaken: u32,
-        fits: impl FnOnce() -> Fits,
-    ) {
+    pub(crate) fn insert(&mut self, needs: &Needs, key: QueueKey, overtaken: u32, fits: impl FnOnce() -> Fits) {
         let line = match self.lines.get_mut(needs) {
             Some(line) => line,
             None => {

@@ -105,9 +105,10 @@ impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
         self.size().cmp(&other.size()).then_with(|| match (&self.of, &other.of) {
             (Some((one, _)), Some((another, _))) if Arc::ptr_eq(one, another) => Ordering::Equal,
-            (Some((one, offering)), Some((another, other))) => one.rule.cmp(&another.rule).then_with(|| {
-                if Arc::ptr_eq(offering, other) { Ordering::Equal } else { offering.cmp(other) }
-            }),
+            (Some((one, offering)), Some((another, other))) => one
+                .rule
+                .cmp(&another.rule)
+                .then_with(|| if Arc::ptr_eq(offering, other) { Ordering::Equal } else { offering.cmp(other) }),
             (one, another) => one.is_some().cmp(&another.is_some()),
         })
     }

@@ -11,9 +11,9 @@ use crate::model::plan::ScopeTick;
 use crate::model::reconcile::Sightings;
 use crate::model::record::Content;
 use crate::model::{
-    AppendId, At, ClaimNumber, Command, ControllerId, Event, LogId, MicroUsd, Observation, Plan, Record, RecordHash, RuleFilter,
-    RunId, RunnerId, Scope, Seq, Settings, Span, State, Submission, Tick, Token, Unfit, WorkflowSpec, decide,
-    reconcile, schedule,
+    AppendId, At, ClaimNumber, Command, ControllerId, Event, LogId, MicroUsd, Observation, Plan, Record, RecordHash,
+    RuleFilter, RunId, RunnerId, Scope, Seq, Settings, Span, State, Submission, Tick, Token, Unfit, WorkflowSpec,
+    decide, reconcile, schedule,
 };
 use crate::testkit::samples;
 
@@ -179,8 +179,7 @@ impl Driver {
     pub fn observe(&mut self, observation: &Observation) {
         let events = reconcile(&self.state, observation);
         self.append(&events);
-        let is_late =
-            events.iter().all(|event| matches!(event, Event::OfferingUnavailable(_) | Event::RuleBlocked(_)));
+        let is_late = events.iter().all(|event| matches!(event, Event::OfferingUnavailable(_) | Event::RuleBlocked(_)));
         if !is_late {
             self.repeated.extend(reconcile(&self.state, observation));
         }
