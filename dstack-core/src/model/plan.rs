@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-pub use super::wait::{WaitReason, Waiting};
+pub use super::wait::{RuleList, WaitReason, Waiting};
 
 use super::event::{AttemptAssigned, ClaimMade, RunnerStopping, RunnerWanted, WorkflowSkipped};
 use super::{

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use super::{At, Needs, RuleKey, RunnerId, Scope};
 
+/// Rules that a reason names; shared, for many shapes wait for the same ones.
+pub type RuleList = Arc<[Arc<RuleKey>]>;
+
 /// Why workflows of one shape wait.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WaitReason {
@@ -14,9 +17,9 @@ pub enum WaitReason {
     /// No rule could ever start it.
     NoFittingRule,
     /// Every fitting rule has a maximum of 0.
-    MaximumZero(Arc<[RuleKey]>),
+    MaximumZero(RuleList),
     /// Every fitting rule that could start any has as many runners as it may have.
-    AtMaximum(Arc<[RuleKey]>),
+    AtMaximum(RuleList),
     /// It was overtaken too often: this runner takes nothing that comes after it, until it has room for it.
     Kept(RunnerId),
     /// The runner that has room for it is kept for a workflow before it.
@@ -113,7 +116,7 @@ impl fmt::Display for WaitReason {
     }
 }
 
-fn names(rules: &[RuleKey]) -> String {
+fn names(rules: &[Arc<RuleKey>]) -> String {
     let names: Vec<_> = rules.iter().map(|rule| format!("{} {}", rule.instance_type, rule.purchase)).collect();
     names.join(", ")
 }

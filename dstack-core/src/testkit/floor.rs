@@ -3,19 +3,20 @@
 //! No controller, log or clock: a year of a workload takes seconds. What a planner costs and how long it lets workflows wait
 //! is read off afterwards, so that policies can be compared on the same workload.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::cloud::LaunchError;
 use crate::model::event::{
-    AttemptAssigned, AttemptExited, LogCreated, ResultsKept, RuleAllowed, RunSubmitted, RunnerLaunched, RunnerNoticed,
-    RunnerReady, RunnerStopped, WorkflowSubmitted,
+    AttemptExited, LogCreated, ResultsKept, RuleAllowed, RunSubmitted, RunnerLaunched, RunnerNoticed, RunnerReady,
+    RunnerStopped, WorkflowSubmitted,
 };
 use crate::model::plan::ScopeTick;
-use crate::model::state::RunnerPhase;
+use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{
-    Address, AppendId, At, AttemptId, Certificate, Content, ControllerId, Event, Exit, LogId, MachineId, MicroUsd,
-    Offering, Plan, Record, RecordHash, RuleKey, RunId, RunnerId, Span, State, StopReason, Tick, WorkflowId,
-    WorkflowSpec,
+    Address, AppendId, At, AttemptId, Certificate, ClaimNumber, Content, ControllerId, Event, Exit, LogId, MachineId,
+    MicroUsd, Observation, Offering, Plan, Purchase, Record, RecordHash, RuleKey, RunId, RunnerId, Span, State,
+    StopReason, Tick, WorkflowId, WorkflowSpec, reconcile,
 };
 
 /// What decides: [`schedule`](crate::model::schedule()), or something to compare it with.
@@ -59,10 +60,18 @@ impl Default for Delays {
 /// One try of a workflow, as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// When its workflow was submitted, or was requeued.
+    /// Which.
+    pub workflow: WorkflowId,
+    /// Where.
+    pub runner: RunnerId,
+    /// From when nothing but a runner was missing: it was submitted, its dependencies succeeded, or it was requeued.
     pub due: At,
     /// When it was assigned.
     pub at: At,
+    /// When it ended; absent while it has not.
+    pub until: Option<At>,
+    /// Whether it ran to its end.
+    pub is_done: bool,
 }
 
 /// A machine, as it was.
@@ -96,7 +105,10 @@ pub struct Floor {
     minted: u64,
     lengths: BTreeMap<WorkflowId, Span>,
     ready_at: BTreeMap<WorkflowId, At>,
-    starts: Vec<(WorkflowId, Start)>,
+    starts: Vec<Start>,
+    newest: BTreeMap<WorkflowId, usize>,
+    /// Zones where nothing can be had at the moment.
+    without: BTreeSet<String>,
     rented: BTreeMap<RunnerId, Rented>,
 }
 
@@ -119,13 +131,27 @@ impl Floor {
     }
 
     /// Every start of a workflow.
-    pub fn starts(&self) -> &[(WorkflowId, Start)] {
+    pub fn starts(&self) -> &[Start] {
         &self.starts
     }
 
     /// Every machine that was billed.
-    pub fn rented(&self) -> impl Iterator<Item = &Rented> {
-        self.rented.values()
+    pub const fn rented(&self) -> &BTreeMap<RunnerId, Rented> {
+        &self.rented
+    }
+
+    /// From now on a zone has machines, or has none: then each spot machine that is there is announced to be taken back.
+    pub fn zone_has(&mut self, zone: &str, has: bool) {
+        if has {
+            self.without.remove(zone);
+            return;
+        }
+        self.without.insert(zone.to_owned());
+        let there = |runner: &Runner| runner.request.zone == zone && runner.request.rule.purchase == Purchase::Spot;
+        let taken: Vec<_> = self.state.live_runners().filter(|(_, runner)| there(runner)).map(|(id, _)| id).collect();
+        for runner in taken {
+            self.interrupt(runner);
+        }
     }
 
     /// A rule.
@@ -224,12 +250,15 @@ impl Floor {
     fn begin(&mut self, event: &Event) {
         if let Event::RunnerWanted(wanted) = event {
             self.later(self.now.plus(self.delays.launch), Due::Launched(wanted.runner));
-        } else if let Event::AttemptAssigned(AttemptAssigned { attempt, .. }) = event {
+        } else if let Event::AttemptAssigned(assigned) = event {
+            let attempt = assigned.attempt;
             let id = attempt.workflow;
             let due = self.ready_at.get(&id).copied().unwrap_or(self.now);
-            self.starts.push((id, Start { due, at: self.now }));
+            self.newest.insert(id, self.starts.len());
+            let (runner, at) = (assigned.runner, self.now);
+            self.starts.push(Start { workflow: id, runner, due, at, until: None, is_done: false });
             let length = self.lengths.get(&id).copied().unwrap_or_default();
-            self.later(self.now.plus(length), Due::Exit(*attempt));
+            self.later(self.now.plus(length), Due::Exit(attempt));
         } else if let Event::RunnerStopping(stopping) = event {
             self.give_back(stopping.runner, stopping.reason.clone());
         }
@@ -247,6 +276,7 @@ impl Floor {
                 if self.state.is_current(attempt) {
                     self.add(AttemptExited { attempt, exit: Exit::exited(0) });
                     self.add(ResultsKept { attempt, manifest: None, missing: Vec::new() });
+                    self.ended(attempt.workflow, true);
                     self.free_dependents(attempt.workflow);
                 }
             }
@@ -258,6 +288,12 @@ impl Floor {
         let Some(known) = self.state.runners().get(&runner).filter(|known| known.phase == RunnerPhase::Wanted) else {
             return;
         };
+        if known.request.rule.purchase == Purchase::Spot && self.without.contains(&known.request.zone) {
+            let why = "none left".to_owned();
+            let answer = Err(LaunchError::Capacity { why, all_zones: false, permanent: false });
+            let seen = Observation::LaunchAnswered { runner, claim: ClaimNumber(1), answer, is_ready: false };
+            return reconcile(&self.state, &seen).into_iter().for_each(|event| self.add(event));
+        }
         let (rule, price) = (known.request.rule.clone(), known.price.unwrap_or_default());
         self.rented.insert(runner, Rented { rule, price, from: self.now, until: None });
         self.add(RunnerLaunched { runner, machine: MachineId(runner.to_string()), address: Some(Address::default()) });
@@ -272,8 +308,16 @@ impl Floor {
         let Some(known) = self.state.runners().get(&runner).filter(|known| known.may_live()) else { return };
         for attempt in known.attempts.clone() {
             self.ready_at.insert(attempt.workflow, self.now);
+            self.ended(attempt.workflow, false);
         }
         self.add(RunnerStopped { runner, reason, certificate: Certificate::Terminated });
+    }
+
+    fn ended(&mut self, workflow: WorkflowId, is_done: bool) {
+        if let Some(start) = self.newest.get(&workflow).and_then(|place| self.starts.get_mut(*place)) {
+            start.until = Some(self.now);
+            start.is_done = is_done;
+        }
     }
 
     fn free_dependents(&mut self, id: WorkflowId) {

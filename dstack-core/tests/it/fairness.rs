@@ -197,7 +197,7 @@ proptest! {
                     WaitReason::MaximumZero(rules) => prop_assert!(zero && !rules.is_empty()),
                     WaitReason::AtMaximum(rules) => {
                         prop_assert!(!zero);
-                        prop_assert!(rules.iter().all(|rule| state.rules()[rule].max > 0));
+                        prop_assert!(rules.iter().all(|rule| state.rules()[&**rule].max > 0));
                     }
                     WaitReason::Kept(runner) | WaitReason::KeptForEarlier(runner) => {
                         prop_assert!(plan.kept.contains_key(runner));
@@ -231,7 +231,7 @@ fn a_bigger_maximum_can_make_a_workflow_start_later() {
         floor.decide(&mut schedule);
         floor.run_out(&mut schedule);
         let mut starts = floor.starts().iter();
-        starts.find(|(id, _)| *id == WorkflowId { run, index: 2 }).map(|(_, start)| start.at)
+        starts.find(|start| start.workflow == WorkflowId { run, index: 2 }).map(|start| start.at)
     };
     assert_eq!([started(0), started(1)], [Some(at(11)), Some(at(101))]);
 }
@@ -247,7 +247,7 @@ fn a_bigger_maximum_starts_no_equal_and_independent_workflow_later() {
         }
         floor.decide(&mut schedule);
         floor.run_out(&mut schedule);
-        floor.starts().iter().map(|(id, start)| (*id, start.at)).collect::<BTreeMap<_, _>>()
+        floor.starts().iter().map(|start| (start.workflow, start.at)).collect::<BTreeMap<_, _>>()
     };
     let all: Vec<_> = (1..6).map(starts).collect();
     for (fewer, more) in all.iter().zip(&all[1..]) {

@@ -191,7 +191,7 @@ fn the_order_in_which_rules_are_made_changes_nothing() {
 fn a_maximum_of_nothing_says_so() {
     let mut given = Given::with_max(0);
     given.submitted(specs(&[&[]]));
-    assert_eq!(given.plan(None).waiting[&Needs::default()], WaitReason::MaximumZero([small().rule_key()].into()));
+    assert_eq!(given.plan(None).waiting[&Needs::default()], WaitReason::MaximumZero([small().rule_key().into()].into()));
     let big = samples::offering("big", Purchase::OnDemand, 8);
     given
         .has([RuleAllowed { max: 1, min: 0, offering: big.clone() }])
@@ -231,7 +231,7 @@ fn a_minimum_waits_for_a_slot_and_says_so() {
     given.ready(1).has([stopping(1, StopReason::ByHand)]);
     let plan = given.plan(None);
     assert_eq!(plan.items, []);
-    assert_eq!(plan.unfilled[&small().rule_key()], WaitReason::AtMaximum([small().rule_key()].into()));
+    assert_eq!(plan.unfilled[&small().rule_key()], WaitReason::AtMaximum([small().rule_key().into()].into()));
 }
 
 #[test]

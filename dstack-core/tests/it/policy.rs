@@ -70,7 +70,7 @@ fn a_runner_that_is_shut_down_is_no_victim_again_and_keeps_its_slot() {
     given.submitted(specs(&[&[], &[]]));
     let plan = given.plan(None);
     assert_eq!(plan.items, vec![Item::Assign { attempt: attempt(0, 1), runner: runner(1), why: Fit::Alone }]);
-    assert_eq!(plan.waiting[&Needs::default()], WaitReason::AtMaximum([small().rule_key()].into()));
+    assert_eq!(plan.waiting[&Needs::default()], WaitReason::AtMaximum([small().rule_key().into()].into()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which offering a new runner takes: the first fitting one in the total order that may be launched now.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::pack::Packing;
 use crate::model::plan::LaunchReason;
@@ -80,8 +81,8 @@ impl<'a> Launches<'a> {
                     self.plan_launch(place, zone, why, plan);
                     return Ok(());
                 }
-                Err(Obstacle::Full) => full.push(key.clone()),
-                Err(Obstacle::Zero) => zero.push(key.clone()),
+                Err(Obstacle::Full) => full.push(self.name(place)),
+                Err(Obstacle::Zero) => zero.push(self.name(place)),
                 Err(Obstacle::Other(reason)) => {
                     ends_by_itself(&reason).into_iter().for_each(|at| plan.wake_at(at));
                     others.push(reason);
@@ -116,7 +117,7 @@ impl<'a> Launches<'a> {
                     Ok(zone) => self.plan_launch(place, zone, LaunchReason::Warm, plan),
                     Err(obstacle) => {
                         let reason = match obstacle {
-                            Obstacle::Full | Obstacle::Zero => WaitReason::AtMaximum([key.clone()].into()),
+                            Obstacle::Full | Obstacle::Zero => WaitReason::AtMaximum([self.name(place)].into()),
                             Obstacle::Other(reason) => reason,
                         };
                         ends_by_itself(&reason).into_iter().for_each(|at| plan.wake_at(at));
@@ -126,6 +127,10 @@ impl<'a> Launches<'a> {
                 }
             }
         }
+    }
+
+    fn name(&self, place: usize) -> Arc<RuleKey> {
+        self.state.names.get(place).map_or_else(|| Arc::new(self.candidates[place].key.clone()), Arc::clone)
     }
 
     /// Launches of this rule that this plan makes.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_set};
 use super::launch::Launches;
 use super::pack::{Cursor, Packing};
 use crate::model::plan::LaunchReason;
-use crate::model::state::{MAX_OVERTAKINGS, QueueKey, Shape};
+use crate::model::state::{Head, MAX_OVERTAKINGS, QueueKey, Shape};
 use crate::model::{AttemptId, Item, Plan, RunnerId, State, Tick, WaitReason, Waiting, WorkflowId};
 
 /// One shape in the walk.
@@ -13,6 +13,8 @@ struct Turn<'a> {
     shape: &'a Shape,
     /// Those behind its first, once that is placed.
     rest: Option<btree_set::Iter<'a, QueueKey>>,
+    /// How often the first was overtaken; of others the state knows.
+    overtaken: Option<u32>,
     cursor: Cursor<'a>,
 }
 
@@ -39,13 +41,19 @@ pub(super) fn walk<'a>(
         let next = if is_other {
             others.pop_first()
         } else {
-            let turn = |shape| Turn { shape, rest: None, cursor: Cursor::default() };
-            firsts.next().map(|(key, head)| (*key, turn(&*head.shape)))
+            let turn = |head: &'a Head| Turn {
+                shape: &*head.shape,
+                rest: None,
+                overtaken: Some(head.overtaken),
+                cursor: Cursor::default(),
+            };
+            firsts.next().map(|(key, head)| (*key, turn(head)))
         };
         let Some((key, mut turn)) = next else { break };
         match take_turn(state, &mut packing, launches, &mut turn, key.workflow, plan) {
             Ok(()) => {
                 let rest = turn.rest.get_or_insert_with(|| state.queue().behind_first(turn.shape));
+                turn.overtaken = None;
                 if let Some(next) = rest.next() {
                     others.insert(*next, turn);
                 }
@@ -86,8 +94,8 @@ fn take_turn<'a>(
             Ok(())
         }
         Err(reason) => {
-            let is_kept_for = state.workflow(workflow).is_some_and(|known| known.overtaken >= MAX_OVERTAKINGS);
-            if is_kept_for
+            let known = || state.workflow(workflow).map_or(0, |known| known.overtaken);
+            if turn.overtaken.unwrap_or_else(known) >= MAX_OVERTAKINGS
                 && launches.has_live(shape)
                 && let Some(runner) = packing.keep(shape, workflow)
             {

@@ -66,6 +66,9 @@ pub struct State {
     pub(crate) pools: BTreeMap<RuleKey, Used>,
     #[serde(skip)]
     pub(crate) exclusive: BTreeSet<RunnerId>,
+    /// The rules' keys in their order, to be shared by reasons.
+    #[serde(skip)]
+    pub(crate) names: Vec<Arc<RuleKey>>,
     /// Places of the rules, by their keys, in the order in which they are tried.
     #[serde(skip)]
     pub(crate) order: Vec<usize>,
@@ -129,6 +132,7 @@ impl Default for State {
             idle: BTreeSet::new(),
             pools: BTreeMap::new(),
             exclusive: BTreeSet::new(),
+            names: Vec::new(),
             order: Vec::new(),
             warm: BTreeSet::new(),
             skips: BTreeSet::new(),
@@ -379,6 +383,7 @@ impl State {
     /// The rules, or the offerings that they allow, have changed.
     pub(crate) fn rules_changed(&mut self) {
         self.reorder_rules();
+        self.names = self.rules.keys().cloned().map(Arc::new).collect();
         let rules = &self.rules;
         self.queue.refit(|needs| fits(rules, needs));
         self.warm = rules.iter().filter(|(_, rule)| rule.min > 0).map(|(key, _)| key.clone()).collect();
