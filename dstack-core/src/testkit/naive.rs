@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::plan::{Fit, LaunchReason};
 use crate::model::state::{MAX_OVERTAKINGS, Outcome, Phase, QueueKey, Rule, Runner, RunnerPhase, Used};
 use crate::model::{
-    At, AttemptId, ClaimNumber, Item, Needs, Offering, RuleKey, RunnerId, Scope, Span, State, StopReason, Tick,
-    WorkflowId,
+    At, AttemptId, ClaimNumber, Item, MicroUsd, Needs, Offering, RuleKey, RunnerId, Scope, Span, State, StopReason,
+    Tick, WorkflowId,
 };
 
 /// What the slow scheduler says.
@@ -43,7 +43,13 @@ impl Bin<'_> {
     /// Where it stands among those that have room: those that come first are filled first.
     fn rank(&self) -> impl Ord + '_ {
         let free = Used::all_of(self.offering).minus(self.used);
-        (self.count == 0, free.gpus, free.cpu, free.memory, free.disk, self.rule, self.offering)
+        let price = self.offering.price.unwrap_or(MicroUsd(u64::MAX));
+        (self.count == 0, free.gpus, price, free.cpu, free.memory, free.disk, self.rule, self.offering)
+    }
+
+    fn emptiness(&self) -> impl Ord + '_ {
+        let free = Used::all_of(self.offering).minus(self.used);
+        (self.count == 0, free.gpus, free.cpu, free.memory, free.disk, self.rank())
     }
 }
 
@@ -286,7 +292,8 @@ impl<'a> Naive<'a> {
         // Shared ones before those that one workflow has for itself; the emptiest; the first id of equals.
         let best = self.bins.iter_mut().filter(could).max_by(|one, other| {
             let shared = (!one.is_exclusive).cmp(&!other.is_exclusive);
-            let emptier = if one.is_exclusive { std::cmp::Ordering::Equal } else { one.rank().cmp(&other.rank()) };
+            let emptier =
+                if one.is_exclusive { std::cmp::Ordering::Equal } else { one.emptiness().cmp(&other.emptiness()) };
             shared.then(emptier).then(other.id.cmp(&one.id))
         });
         if let Some(bin) = best {

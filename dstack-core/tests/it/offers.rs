@@ -191,7 +191,10 @@ fn the_order_in_which_rules_are_made_changes_nothing() {
 fn a_maximum_of_nothing_says_so() {
     let mut given = Given::with_max(0);
     given.submitted(specs(&[&[]]));
-    assert_eq!(given.plan(None).waiting[&Needs::default()], WaitReason::MaximumZero([small().rule_key().into()].into()));
+    assert_eq!(
+        given.plan(None).waiting[&Needs::default()],
+        WaitReason::MaximumZero([small().rule_key().into()].into())
+    );
     let big = samples::offering("big", Purchase::OnDemand, 8);
     given
         .has([RuleAllowed { max: 1, min: 0, offering: big.clone() }])

@@ -174,14 +174,11 @@ impl<'a> Packing<'a> {
     pub(super) fn keep(&mut self, shape: &Shape, workflow: WorkflowId) -> Option<RunnerId> {
         let could =
             |id: RunnerId| self.state.runners().get(&id).is_some_and(|runner| shape.needs.fit(&runner.offering));
-        let unchanged =
-            self.state.rooms.emptiest().find_map(|alike| self.untouched(alike).filter(|(_, id)| could(*id)));
-        let changed =
-            self.rooms.emptiest().find_map(|(room, ids)| ids.iter().find(|id| could(**id)).map(|id| (room, *id)));
-        let emptier = |(room, id), (other, other_id): (&Room, RunnerId)| match Room::cmp(room, other) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Equal => id < other_id,
-            std::cmp::Ordering::Less => false,
+        let pick = |alike| self.untouched(alike).map(|(_, id)| id).filter(|id| could(*id));
+        let unchanged = self.state.rooms.emptiest(pick);
+        let changed = self.rooms.emptiest(|(_, ids)| ids.iter().copied().find(|id| could(*id)));
+        let emptier = |(room, id): (&Room, RunnerId), (other, other_id): (&Room, RunnerId)| {
+            room.cmp_emptiness(other).then(other_id.cmp(&id)).is_gt()
         };
         let (id, room) = match (unchanged, changed) {
             (Some(one), Some(other)) if emptier(other, one) => (other.1, Some(other.0.clone())),
