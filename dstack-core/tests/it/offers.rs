@@ -58,11 +58,11 @@ fn accelerators_are_matched_by_name_count_and_memory() {
         (gpu(&[], 1, Some(23)), "a100-8"),
         (gpu(&["T4", "A100"], 5, None), "a100-8"),
     ] {
-        assert_eq!(placed(&mut floor(&all), &[needs.clone()]), of(&[(expected, 1)]), "{needs}");
+        assert_eq!(placed(&mut floor(&all), std::slice::from_ref(&needs)), of(&[(expected, 1)]), "{needs}");
     }
     let mut floor = floor(&all);
     for needs in [gpu(&["T4"], 5, None), gpu(&["T"], 1, None), gpu(&["T4"], 1, Some(17))] {
-        assert_eq!(placed(&mut floor, &[needs.clone()]), of(&[]));
+        assert_eq!(placed(&mut floor, std::slice::from_ref(&needs)), of(&[]));
         assert_eq!(floor.decide(&mut schedule).waiting[&needs], WaitReason::NoFittingRule, "{needs}");
     }
 }
@@ -71,7 +71,7 @@ fn accelerators_are_matched_by_name_count_and_memory() {
 fn accelerators_of_one_runner_are_shared_whole() {
     let mut floor = floor(&[gpus("T4", 4, 16)]);
     let [one, two, three] = [1, 2, 3].map(|count| gpu(&[], count, None));
-    assert_eq!(placed(&mut floor, &[three.clone(), one.clone(), two.clone(), two]), of(&[("t4-4", 2), ("t4-4", 2)]));
+    assert_eq!(placed(&mut floor, &[three, one.clone(), two.clone(), two]), of(&[("t4-4", 2), ("t4-4", 2)]));
     assert_eq!(placed(&mut floor, &[one]), of(&[("t4-4", 1), ("t4-4", 2), ("t4-4", 2)]));
 }
 

@@ -56,10 +56,10 @@ pub(in crate::controller) async fn save(
     attempt: AttemptId,
     artifacts: Vec<String>,
 ) -> Outcome {
-    let saved = |seen| match seen {
-        Observation::Kept { attempt, manifest, missing: _ } => Observation::Saved { attempt, manifest },
-        // Nothing is there to be saved; whether the attempt is lost is for others to say.
-        _ => Observation::Saved { attempt, manifest: None },
+    let saved = |seen| {
+        // Where nothing is there to be saved, whether the attempt is lost is for others to say.
+        let manifest = if let Observation::Kept { manifest, .. } = seen { manifest } else { None };
+        Observation::Saved { attempt, manifest }
     };
     match collect(host, blobs, place, attempt, artifacts).await {
         Outcome::Saw(seen) => Outcome::Saw(seen.into_iter().map(saved).collect()),

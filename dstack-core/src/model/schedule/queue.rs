@@ -42,7 +42,7 @@ pub(super) fn walk<'a>(
             others.pop_first()
         } else {
             let turn = |head: &'a Head| Turn {
-                shape: &*head.shape,
+                shape: &head.shape,
                 rest: None,
                 overtaken: Some(head.overtaken),
                 cursor: Cursor::default(),

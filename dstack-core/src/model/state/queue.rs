@@ -97,7 +97,7 @@ impl Queue {
             None => {
                 let needs = Arc::new(needs.clone());
                 let shape = Shape { used: Used::by(&needs), fits: fits(), needs: Arc::clone(&needs) };
-                self.lines.entry(needs).or_insert(Line { shape: Arc::new(shape), keys: BTreeSet::new() })
+                self.lines.entry(needs).or_insert_with(|| Line { shape: Arc::new(shape), keys: BTreeSet::new() })
             }
         };
         let first = line.keys.first().copied();
