@@ -203,6 +203,21 @@ fn a_maximum_of_nothing_says_so() {
     assert_eq!(given.plan(None).waiting[&Needs::default()], blocked, "what can be mended first");
 }
 
+/// What a shared machine has no room for says nothing about what needs less of it.
+#[test]
+fn a_full_pool_refuses_only_what_does_not_fit_in() {
+    let mut given = Given::with_max(0);
+    let pooled = Offering { pooled: true, ..samples::offering("small", Purchase::OnDemand, 4) };
+    given.has([RuleAllowed { max: 2, min: 0, offering: pooled }]);
+    let alone = |name, cpu| samples::workflow(name, Needs { cpu: Some(MilliCpu(cpu)), ..Needs::default() });
+    given.submitted(vec![alone("w0", 3_000), alone("w1", 2_000), alone("w2", 1_000)]).ready(1).assigned(0, 1, 1);
+    let plan = given.plan(None);
+    let why = LaunchReason::For(workflow(2));
+    assert_eq!(plan.items, [Item::Launch { rule: small().rule_key(), zone: "a".to_owned(), why }]);
+    let needs = Needs { cpu: Some(MilliCpu(2_000)), ..Needs::default() };
+    assert_eq!(plan.waiting[&needs], WaitReason::PoolFull(small().rule_key()));
+}
+
 fn warm(max: u32, min: u32) -> Given {
     let mut given = Given::with_max(0);
     given.has([RuleAllowed { max, min, offering: small() }]);
