@@ -12,7 +12,10 @@ use super::given::*;
 fn gpus(name: &str, count: u32, gib: u64) -> Offering {
     let gpus = Some(Gpus { name: name.to_owned(), count, memory: Bytes::from_gib(gib) });
     let cpus = u64::from(count) * 4;
-    Offering { gpus, ..samples::offering(&format!("{}-{count}", name.to_lowercase()), Purchase::OnDemand, cpus) }
+    let plain = samples::offering(&format!("{}-{count}", name.to_lowercase()), Purchase::OnDemand, cpus);
+    // Dearer than any machine without accelerators.
+    let price = plain.price.map(|price| MicroUsd(price.0 * 10));
+    Offering { gpus, price, ..plain }
 }
 
 fn gpu(names: &[&str], count: u32, gib: Option<u64>) -> Needs {
@@ -79,13 +82,13 @@ fn accelerators_of_one_runner_are_shared_whole() {
 fn work_without_accelerators_leaves_them_free_where_it_can() {
     let mut floor = floor(&[gpus("T4", 1, 16), samples::offering("plain", Purchase::OnDemand, 8)]);
     placed(&mut floor, &[gpu(&[], 1, None), samples::needs(8_000, 1)]);
-    // Both have room now: the one with an accelerator has less of it, but its accelerator is taken.
+    // Only the dear one has room.
     let busy = placed(&mut floor, &[samples::needs(1_000, 1)]);
     assert_eq!(busy, of(&[("plain", 1), ("t4-1", 2)]));
     let mut floor = self::floor(&[gpus("T4", 2, 16), samples::offering("plain", Purchase::OnDemand, 16)]);
     placed(&mut floor, &[gpu(&[], 1, None), samples::needs(9_000, 1)]);
     let busy = placed(&mut floor, &[samples::needs(1_000, 1)]);
-    assert_eq!(busy, of(&[("plain", 2), ("t4-2", 1)]), "an accelerator is free there, and stays so");
+    assert_eq!(busy, of(&[("plain", 2), ("t4-2", 1)]), "the dear one is not kept alive for it");
 }
 
 #[test]
