@@ -12,7 +12,10 @@ use super::given::*;
 fn gpus(name: &str, count: u32, gib: u64) -> Offering {
     let gpus = Some(Gpus { name: name.to_owned(), count, memory: Bytes::from_gib(gib) });
     let cpus = u64::from(count) * 4;
-    Offering { gpus, ..samples::offering(&format!("{}-{count}", name.to_lowercase()), Purchase::OnDemand, cpus) }
+    let plain = samples::offering(&format!("{}-{count}", name.to_lowercase()), Purchase::OnDemand, cpus);
+    // Dearer than any machine without accelerators.
+    let price = plain.price.map(|price| MicroUsd(price.0 * 10));
+    Offering { gpus, price, ..plain }
 }
 
 fn gpu(names: &[&str], count: u32, gib: Option<u64>) -> Needs {
@@ -79,13 +82,13 @@ fn accelerators_of_one_runner_are_shared_whole() {
 fn work_without_accelerators_leaves_them_free_where_it_can() {
     let mut floor = floor(&[gpus("T4", 1, 16), samples::offering("plain", Purchase::OnDemand, 8)]);
     placed(&mut floor, &[gpu(&[], 1, None), samples::needs(8_000, 1)]);
-    // Both have room now: the one with an accelerator has less of it, but its accelerator is taken.
+    // Only the dear one has room.
     let busy = placed(&mut floor, &[samples::needs(1_000, 1)]);
     assert_eq!(busy, of(&[("plain", 1), ("t4-1", 2)]));
     let mut floor = self::floor(&[gpus("T4", 2, 16), samples::offering("plain", Purchase::OnDemand, 16)]);
     placed(&mut floor, &[gpu(&[], 1, None), samples::needs(9_000, 1)]);
     let busy = placed(&mut floor, &[samples::needs(1_000, 1)]);
-    assert_eq!(busy, of(&[("plain", 2), ("t4-2", 1)]), "an accelerator is free there, and stays so");
+    assert_eq!(busy, of(&[("plain", 2), ("t4-2", 1)]), "the dear one is not kept alive for it");
 }
 
 #[test]
@@ -201,6 +204,21 @@ fn a_maximum_of_nothing_says_so() {
         .has([RuleBlocked { rule: big.rule_key(), why: "no".to_owned() }]);
     let blocked = WaitReason::Blocked { rule: big.rule_key(), why: "no".to_owned() };
     assert_eq!(given.plan(None).waiting[&Needs::default()], blocked, "what can be mended first");
+}
+
+/// What a shared machine has no room for says nothing about what needs less of it.
+#[test]
+fn a_full_pool_refuses_only_what_does_not_fit_in() {
+    let mut given = Given::with_max(0);
+    let pooled = Offering { pooled: true, ..samples::offering("small", Purchase::OnDemand, 4) };
+    given.has([RuleAllowed { max: 2, min: 0, offering: pooled }]);
+    let alone = |name, cpu| samples::workflow(name, Needs { cpu: Some(MilliCpu(cpu)), ..Needs::default() });
+    given.submitted(vec![alone("w0", 3_000), alone("w1", 2_000), alone("w2", 1_000)]).ready(1).assigned(0, 1, 1);
+    let plan = given.plan(None);
+    let why = LaunchReason::For(workflow(2));
+    assert_eq!(plan.items, [Item::Launch { rule: small().rule_key(), zone: "a".to_owned(), why }]);
+    let needs = Needs { cpu: Some(MilliCpu(2_000)), ..Needs::default() };
+    assert_eq!(plan.waiting[&needs], WaitReason::PoolFull(small().rule_key()));
 }
 
 fn warm(max: u32, min: u32) -> Given {

@@ -33,6 +33,10 @@ pub(super) struct Packing<'a> {
     changed: BTreeSet<RunnerId>,
     /// Rooms of those that this plan gave work to, as they are now.
     rooms: Rooms,
+    /// Those of them that have less left than anything that waits needs.
+    full: Rooms,
+    /// The least processor that anything that waits and shares needs.
+    least_cpu: MilliCpu,
     /// Those that this plan gave away whole.
     exclusive: BTreeSet<RunnerId>,
     /// Of runners with equal rooms, the last one that was given work: those before it were given some too.
@@ -58,6 +62,8 @@ impl<'a> Packing<'a> {
             state,
             changed: suspects.clone(),
             rooms: Rooms::default(),
+            full: Rooms::default(),
+            least_cpu: least_cpu(state),
             exclusive: BTreeSet::new(),
             passed: BTreeMap::new(),
             has_empty: state.rooms.has_empty(),
@@ -81,7 +87,9 @@ impl<'a> Packing<'a> {
             self.rooms.remove(&room, id);
         }
         if shape.needs.may_share() {
-            self.rooms.insert(room.without(&shape.needs), id);
+            let room = room.without(&shape.needs);
+            let rooms = if room.free.cpu < self.least_cpu { &mut self.full } else { &mut self.rooms };
+            rooms.insert(room, id);
         } else {
             self.exclusive.insert(id);
         }
@@ -176,9 +184,14 @@ impl<'a> Packing<'a> {
             |id: RunnerId| self.state.runners().get(&id).is_some_and(|runner| shape.needs.fit(&runner.offering));
         let pick = |alike| self.untouched(alike).map(|(_, id)| id).filter(|id| could(*id));
         let unchanged = self.state.rooms.emptiest(pick);
-        let changed = self.rooms.emptiest(|(_, ids)| ids.iter().copied().find(|id| could(*id)));
+        let first = |(_, ids): Alike<'_>| ids.iter().copied().find(|id| could(*id));
+        let (open, full) = (self.rooms.emptiest(first), self.full.emptiest(first));
         let emptier = |(room, id): (&Room, RunnerId), (other, other_id): (&Room, RunnerId)| {
             room.cmp_emptiness(other).then(other_id.cmp(&id)).is_gt()
+        };
+        let changed = match (open, full) {
+            (Some(one), Some(other)) if emptier(other, one) => Some(other),
+            (one, other) => one.or(other),
         };
         let (id, room) = match (unchanged, changed) {
             (Some(one), Some(other)) if emptier(other, one) => (other.1, Some(other.0.clone())),
@@ -192,6 +205,7 @@ impl<'a> Packing<'a> {
         };
         if let Some(room) = room {
             self.rooms.remove(&room, id);
+            self.full.remove(&room, id);
         }
         self.changed.insert(id);
         self.kept.insert(id, workflow);
@@ -231,6 +245,11 @@ impl<'a> Packing<'a> {
     pub(super) fn into_parts(self) -> (BTreeSet<RunnerId>, BTreeMap<RunnerId, WorkflowId>) {
         (self.changed, self.kept)
     }
+}
+
+fn least_cpu(state: &State) -> MilliCpu {
+    let sharing = state.queue().heads().filter(|(_, head)| head.shape.needs.may_share());
+    sharing.map(|(_, head)| head.shape.used.cpu).min().unwrap_or_default()
 }
 
 impl<'a> Promise<'a> {

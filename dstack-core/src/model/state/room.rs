@@ -74,9 +74,8 @@ impl Used {
 
 /// A kind of free room: runners with equal rooms are alike to the scheduler.
 ///
-/// In this order rooms are tried: on runners that have work before empty ones, those with the fewest free accelerators, those
-/// whose offering was cheapest when it was allowed, then the fullest. So dear machines drain and end, and accelerators stay
-/// free for who needs them.
+/// In this order rooms are tried: on runners that have work before empty ones, those whose offering was cheapest when it was
+/// allowed, those with the fewest free accelerators, then the fullest. So dear machines drain and end.
 #[derive(Debug, Clone)]
 pub struct Room {
     /// Whether nothing runs there.
@@ -108,7 +107,7 @@ impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |room: &Self| {
             let Used { cpu, memory, disk, gpus } = room.free;
-            (room.is_empty, gpus, room.price, cpu, memory, disk)
+            (room.is_empty, room.price, gpus, cpu, memory, disk)
         };
         key(self).cmp(&key(other)).then_with(|| match (&self.of, &other.of) {
             (Some((one, _)), Some((another, _))) if Arc::ptr_eq(one, another) => Ordering::Equal,
@@ -210,10 +209,11 @@ impl Rooms {
         iter::from_fn(move || {
             loop {
                 let (room, runners) = rest.next().filter(|(room, _)| room.is_empty == is_empty)?;
-                if room.free.cpu >= least.cpu {
+                if room.free.gpus >= least.gpus && room.free.cpu >= least.cpu {
                     return Some((room, runners));
                 }
-                rest = self.alike.range(Room::first(is_empty, room.free.gpus, room.price, least.cpu)..);
+                let gpus = room.free.gpus.max(least.gpus);
+                rest = self.alike.range(Room::first(is_empty, gpus, room.price, least.cpu)..);
             }
         })
     }
@@ -227,7 +227,7 @@ impl Rooms {
             if best.is_none_or(|(other, _)| room.cmp_emptiness(other).is_gt()) {
                 best = Some((room, runner));
             }
-            // The rest of the same price has less free.
+            // The rest of the same price and accelerators has less free.
             rest = self.alike.range(..Room::first(room.is_empty, room.free.gpus, room.price, MilliCpu(0)));
         }
         best
