@@ -23,6 +23,27 @@ fn full(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A thousand shapes, two hundred rules, ten thousand runners.
+fn large(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tick_large");
+    group.sample_size(10);
+    let mut world = World::with_many_rules(200, 50);
+    world.runners(10_000);
+    world.submit(1, 100_000, 1_000);
+    let tick = world.tick();
+    let plan = schedule(&world.state, &tick);
+    group.throughput(Throughput::Elements(plan.items.len() as u64));
+    group.bench_function("assign", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
+    let mut world = World::with_many_rules(200, 50);
+    world.runners(10_000);
+    world.fill(2);
+    world.submit(1, 100_000, 1_000);
+    assert!(schedule(&world.state, &tick).is_empty(), "nothing is possible");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("full", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
+    group.finish();
+}
+
 fn assign(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tick_assign");
     group.sample_size(10);
@@ -50,5 +71,5 @@ fn assign(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, full, assign);
+criterion_group!(benches, full, assign, large);
 criterion_main!(benches);

@@ -57,9 +57,14 @@ impl World {
 
     /// Twenty rules of this maximum.
     pub fn with_rules(max: u32) -> Self {
+        Self::with_many_rules(20, max)
+    }
+
+    /// That many rules of this maximum.
+    pub fn with_many_rules(rules: u64, max: u32) -> Self {
         let mut world = Self::default();
-        for number in 0..20 {
-            world.add(RuleAllowed { max, offering: offering(number) });
+        for number in 0..rules {
+            world.add(RuleAllowed { max, min: 0, offering: offering(number) });
         }
         world
     }
@@ -76,8 +81,9 @@ impl World {
 
     /// That many ready runners, spread over the rules.
     pub fn runners(&mut self, count: u64) {
+        let rules = u64::try_from(self.state.rules().len()).unwrap_or(1).max(1);
         for number in 0..count {
-            let offering = offering(number % 20);
+            let offering = offering(number % rules);
             let runner = RunnerId::from_bits(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             let request =
                 LaunchRequest::new(LogId::from_bytes([7; 16]), LaunchId::from_bits(number), &offering, "a".to_owned());

@@ -86,7 +86,7 @@ impl Dstack {
         max: u32,
     ) -> Result<(), DstackError> {
         let offering = self.offering((provider, region, instance_type), purchase).await?;
-        self.command(Command::Allow { offering: Box::new(offering), max }).await
+        self.command(Command::Allow { offering: Box::new(offering), max, min: 0 }).await
     }
 
     /// The offering as the provider's catalogue has it now.

@@ -48,6 +48,9 @@ pub(crate) struct AllowArgs {
     /// The most runners of it at any one time: a whole number from 0
     #[arg(short, long, value_name = "MAX", allow_hyphen_values = true, value_parser = count)]
     pub max: u32,
+    /// Keep so many alive even where nothing waits
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub min: u32,
     /// Buy spare capacity, which the cloud may take back
     #[arg(short, long)]
     pub spot: bool,

@@ -26,11 +26,16 @@ pub(crate) async fn run(app: &App, command: AutoscaleCommand) -> Result<(), Fail
 }
 
 async fn allow(app: &App, args: &AllowArgs) -> Result<(), Failure> {
+    if args.min > args.max {
+        let line = format!("`--min {}` is more than `--max {}`: raise one or lower the other", args.min, args.max);
+        return Err(refused(line));
+    }
     let offering = offering::named(app, &args.instance_type, args.purchase(), args.region.as_deref()).await?;
     let key = offering.rule_key();
     let (mut client, _) = app.write().await?;
-    let records = client.command(Command::Allow { offering: Box::new(offering), max: args.max }).await?;
-    print::say(&format!("allowed: {key}, at most {} at a time", args.max));
+    let records = client.command(Command::Allow { offering: Box::new(offering), max: args.max, min: args.min }).await?;
+    let kept = if args.min > 0 { format!(", {} kept alive", args.min) } else { String::new() };
+    print::say(&format!("allowed: {key}, at most {} at a time{kept}", args.max));
     if !client.state().is_enabled() {
         print::say("autoscaling is disabled: `dstack autoscale enable` lets runners start");
     }
@@ -198,6 +203,7 @@ fn rule_json(state: &State, key: &RuleKey, rule: &Rule) -> Value {
         "instance_type": key.instance_type,
         "purchase": key.purchase.to_string(),
         "max": rule.max,
+        "min": rule.min,
         "live": state.live_count(key),
         "live_by_phase": by_phase,
         "cpu_milli": rule.offering.cpu.0,

@@ -55,7 +55,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, variables: Vec<(String, String
     let mut client = app.home.client()?;
     client.refresh().await?;
     if let Some(offering) = new_rule.filter(|_| !client.state().was_local_ruled()) {
-        client.command(Command::Allow { offering: Box::new(offering), max: 1 }).await?;
+        client.command(Command::Allow { offering: Box::new(offering), max: 1, min: 0 }).await?;
         print::say("allowed: this machine (`local`), one runner at a time");
     }
     let name = match name {

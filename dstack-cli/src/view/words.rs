@@ -35,8 +35,18 @@ pub(crate) fn wait_words(reason: &WaitReason, needs: &Needs) -> String {
             rule.instance_type,
             clock_time(*until)
         ),
+        WaitReason::Credentials { scope, until: Some(until), why } => format!(
+            "the credentials of {} are not accepted, the next try is at {}: {why}",
+            scope.provider,
+            clock_time(*until)
+        ),
         WaitReason::Disabled
+        | WaitReason::Credentials { until: None, .. }
+        | WaitReason::MaximumZero(_)
         | WaitReason::AtMaximum(_)
+        | WaitReason::Kept(_)
+        | WaitReason::KeptForEarlier(_)
+        | WaitReason::OnTrial { .. }
         | WaitReason::Unavailable { until: None, .. }
         | WaitReason::Blocked { .. }
         | WaitReason::PoolFull(_)

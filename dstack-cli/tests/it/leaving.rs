@@ -12,7 +12,7 @@ async fn allow_elsewhere(bench: &Bench) {
     let mut offering = here.catalogue("local").await.expect("this machine is offered").remove(0);
     offering.scope.provider = "elsewhere".to_owned();
     let mut client = Home::new(bench.home()).client().expect("the home can be made");
-    let allow = Command::Allow { offering: Box::new(offering), max: 1 };
+    let allow = Command::Allow { offering: Box::new(offering), max: 1, min: 0 };
     client.command(allow).await.expect("it is allowed");
 }
 

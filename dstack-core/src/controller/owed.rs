@@ -32,7 +32,7 @@ impl OwedCalls {
     pub(super) fn due(&self, key: ActionKey, options: &Options) -> Boot {
         let Some(owed) = self.0.get(&key) else { return Boot::default() };
         let is_anybodys = match key {
-            ActionKey::Launch(..) | ActionKey::Terminate(_) | ActionKey::Close(_) => true,
+            ActionKey::Launch(..) | ActionKey::Terminate(_) | ActionKey::Close(_) | ActionKey::Save(_) => true,
             ActionKey::Greet(_) | ActionKey::Start(_) | ActionKey::Follow(_) | ActionKey::Collect(_) => false,
         };
         let patience = if owed.is_ours || is_anybodys { Duration::ZERO } else { options.patience };

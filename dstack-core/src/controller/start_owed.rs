@@ -66,6 +66,7 @@ impl Controller {
             | ActionKey::Terminate(_)
             | ActionKey::Greet(_)
             | ActionKey::Follow(_)
+            | ActionKey::Save(_)
             | ActionKey::Close(_) => false,
         }
     }
@@ -87,6 +88,7 @@ impl Controller {
             Action::Start { attempt, place } => self.start_attempt(attempt, &place),
             Action::Follow { place, attempts } => self.start_follow(&place, &attempts),
             Action::Close { attempt, place } => self.start_close(attempt, &place),
+            Action::Save { attempt, place } => self.start_save(attempt, &place),
             Action::Collect { attempt, place } => {
                 let workflow = self.client.state().workflow(attempt.workflow);
                 let wanted = workflow.filter(|workflow| wants_artifacts(workflow));
@@ -97,6 +99,19 @@ impl Controller {
                 })
             }
         }
+    }
+
+    /// What has begun only: of the rest there is nothing to save.
+    fn start_save(&mut self, attempt: AttemptId, place: &Place) -> bool {
+        if !self.begun.contains(&attempt) {
+            return false;
+        }
+        let workflow = self.client.state().workflow(attempt.workflow);
+        let artifacts = workflow.map(|workflow| workflow.spec.artifacts.clone()).unwrap_or_default();
+        let blobs = Arc::clone(&self.ports.blobs);
+        self.start_on(EffectKey::Owed(ActionKey::Save(attempt)), place, move |provider, place| {
+            effect::save(provider.host, blobs, place, attempt, artifacts)
+        })
     }
 
     pub(super) fn provider_at(&self, place: &Place) -> Option<Provider> {
@@ -147,7 +162,9 @@ impl Controller {
         else {
             return false;
         };
-        let manifests = workflow.spec.depends_on.iter().filter_map(|index| run.workflow(*index)?.manifest).collect();
+        let dependencies = workflow.spec.depends_on.iter().filter_map(|index| run.workflow(*index)?.manifest);
+        let saved = workflow.saved.and_then(|saved| saved.manifest);
+        let manifests = dependencies.chain(saved).collect();
         let input = StartInput {
             attempt,
             place: place.clone(),
@@ -227,9 +244,10 @@ impl Controller {
 
 const fn attempt_of(action: &Action) -> Option<AttemptId> {
     match action {
-        Action::Start { attempt, .. } | Action::Close { attempt, .. } | Action::Collect { attempt, .. } => {
-            Some(*attempt)
-        }
+        Action::Start { attempt, .. }
+        | Action::Close { attempt, .. }
+        | Action::Save { attempt, .. }
+        | Action::Collect { attempt, .. } => Some(*attempt),
         Action::Launch { .. } | Action::Terminate { .. } | Action::Greet { .. } | Action::Follow { .. } => None,
     }
 }

@@ -120,13 +120,30 @@ pub enum Loss {
     Refused(String),
 }
 
+/// Which of a workflow's losses one is counted with. Each has a bound of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LossClass {
+    /// Something broke: at most `max_losses` of the settings.
+    Loss,
+    /// The cloud took the runner back: at most `max_interruptions`.
+    Interruption,
+    /// Nobody's fault: not counted.
+    Uncounted,
+}
+
 impl Loss {
+    /// What this loss is counted with.
+    pub const fn class(&self) -> LossClass {
+        match self {
+            Self::RunnerLost | Self::ProcessLost | Self::ResultsLost | Self::Refused(_) => LossClass::Loss,
+            Self::Interrupted => LossClass::Interruption,
+            Self::ShutDown | Self::NeverBegun => LossClass::Uncounted,
+        }
+    }
+
     /// Whether this loss counts against the number of losses that a workflow may suffer.
     pub const fn counts(&self) -> bool {
-        match self {
-            Self::RunnerLost | Self::Interrupted | Self::ProcessLost | Self::ResultsLost | Self::Refused(_) => true,
-            Self::ShutDown | Self::NeverBegun => false,
-        }
+        !matches!(self.class(), LossClass::Uncounted)
     }
 }
 

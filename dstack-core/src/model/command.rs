@@ -14,6 +14,8 @@ pub enum Command {
         offering: Box<Offering>,
         /// The most runners of it at any one time.
         max: u32,
+        /// So many are kept alive even where nothing waits; 0 for none.
+        min: u32,
     },
     /// Take rules away. Their runners are shut down in the same append.
     Remove(RuleFilter),
@@ -84,6 +86,14 @@ pub enum Rejection {
     NoSuchRule {
         /// The rules that there are, for the message.
         known: Option<String>,
+    },
+    /// More runners are to be kept alive than there may be.
+    #[error("a minimum of {min} is more than the maximum of {max}: raise the maximum or lower the minimum")]
+    MinimumAboveMaximum {
+        /// What was asked to be kept.
+        min: u32,
+        /// What there may be.
+        max: u32,
     },
     /// No run or workflow with this id, or it is over for long.
     #[error("there is no such run or workflow that is not over")]

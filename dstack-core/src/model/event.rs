@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::attempt::{Exit, Loss};
-use super::rule::{Offering, RuleKey};
+use super::rule::{Offering, RuleKey, Scope};
 use super::runner::{Address, Certificate, ClaimEnd, ClaimNumber, Identity, LaunchRequest, MachineId, StopReason};
 use super::settings::Settings;
 use super::workflow::{Name, WorkflowSpec};
@@ -118,6 +118,11 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands the field over by reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 events! {
     /// The first record of every log.
     LogCreated {
@@ -133,6 +138,9 @@ events! {
     RuleAllowed {
         /// The most runners of it at any one time.
         max: u32,
+        /// So many are kept alive even where nothing waits.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        min: u32,
         /// The offering's facts, frozen.
         offering: Offering,
     }
@@ -174,6 +182,15 @@ events! {
     RuleBlocked {
         /// Which.
         rule: RuleKey,
+        /// The cloud's words.
+        why: String,
+    }
+    /// The provider does not accept the credentials: nothing happened, and nothing is launched there for a while.
+    CredentialsRefused {
+        /// Where.
+        scope: Scope,
+        /// For how long nothing is launched.
+        pause: Span,
         /// The cloud's words.
         why: String,
     }
@@ -317,6 +334,14 @@ events! {
         /// Declared artifacts that were not there.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         missing: Vec<String>,
+    }
+    /// What the attempt had made of its artifacts is safe, though it still runs: the cloud takes its runner back.
+    ArtifactsSaved {
+        /// The attempt.
+        attempt: AttemptId,
+        /// List of those that were there, if any were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        manifest: Option<BlobId>,
     }
     /// The attempt ended because its user stopped the workflow.
     AttemptStopped {

@@ -54,6 +54,13 @@ pub enum Action {
         /// Where.
         place: Place,
     },
+    /// Bring home what a running attempt has made of its artifacts by now: the cloud takes its runner back.
+    Save {
+        /// Which.
+        attempt: AttemptId,
+        /// Where.
+        place: Place,
+    },
     /// Bring home what the attempt leaves behind.
     Collect {
         /// Which.
@@ -78,6 +85,8 @@ pub enum ActionKey {
     Follow(RunnerId),
     /// Of a stop.
     Close(AttemptId),
+    /// Of saving what there is.
+    Save(AttemptId),
     /// Of bringing results home.
     Collect(AttemptId),
 }
@@ -92,6 +101,7 @@ impl Action {
             Self::Start { attempt, .. } => ActionKey::Start(*attempt),
             Self::Follow { place, .. } => ActionKey::Follow(place.runner),
             Self::Close { attempt, .. } => ActionKey::Close(*attempt),
+            Self::Save { attempt, .. } => ActionKey::Save(*attempt),
             Self::Collect { attempt, .. } => ActionKey::Collect(*attempt),
         }
     }
@@ -134,6 +144,9 @@ fn on_runner(state: &State, id: RunnerId, runner: &Runner, actions: &mut Vec<Act
         match (&workflow.phase, workflow.stop) {
             (Phase::Assigned(_), None) => {
                 followed.push(attempt);
+                if runner.noticed && !workflow.spec.artifacts.is_empty() && !workflow.is_saved() {
+                    actions.push(Action::Save { attempt, place: place.clone() });
+                }
                 actions.push(Action::Start { attempt, place });
             }
             (Phase::Assigned(_), Some(_)) => {

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use super::wait::{RuleList, WaitReason, Waiting};
+
 use super::event::{AttemptAssigned, ClaimMade, RunnerStopping, RunnerWanted, WorkflowSkipped};
 use super::{
-    At, AttemptId, ClaimNumber, ControllerId, Event, LaunchId, LaunchRequest, Needs, RuleKey, RunnerId, Scope, State,
+    At, AttemptId, ClaimNumber, ControllerId, Event, LaunchId, LaunchRequest, RuleKey, RunnerId, Scope, State,
     StopReason, WorkflowId,
 };
 
@@ -46,6 +48,8 @@ pub enum Item {
         attempt: AttemptId,
         /// Where.
         runner: RunnerId,
+        /// Why there.
+        why: Fit,
     },
     /// A new runner is wanted.
     Launch {
@@ -53,8 +57,8 @@ pub enum Item {
         rule: RuleKey,
         /// Where.
         zone: String,
-        /// The workflow that it is wanted for: the first in the queue that could not be placed.
-        for_workflow: WorkflowId,
+        /// What for.
+        why: LaunchReason,
     },
     /// A runner whose claims are closed is still wanted: it is sent again, under a new claim.
     Claim {
@@ -72,72 +76,38 @@ pub enum Item {
     },
 }
 
-/// Why workflows of one shape wait.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum WaitReason {
-    /// Autoscaling is off.
-    Disabled,
-    /// No rule could ever start it.
-    NoFittingRule,
-    /// Every fitting rule has as many runners as it may have.
-    AtMaximum(Arc<[RuleKey]>),
-    /// The cloud has none at the moment.
-    Unavailable {
-        /// Which offering.
-        rule: RuleKey,
-        /// When it is asked again; absent means never.
-        until: Option<At>,
-        /// The cloud's words.
-        why: String,
-    },
-    /// The cloud refuses the rule until the user changes something.
-    Blocked {
-        /// Which.
-        rule: RuleKey,
-        /// The cloud's words.
-        why: String,
-    },
-    /// Launches of the rule pause: too many runners of it ended without having finished any work.
-    Paused {
-        /// Which.
-        rule: RuleKey,
-        /// Until when.
-        until: At,
-    },
-    /// This machine's resources are in use.
-    PoolFull(RuleKey),
-    /// The limiter lets no more launches through now.
-    Throttled,
+/// Why a workflow goes onto this runner and no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fit {
+    /// Of the runners that have work and room for it, this one has the least left.
+    Beside,
+    /// Nothing runs there, and no runner that has work has room for it.
+    Alone,
 }
 
-impl fmt::Display for WaitReason {
+impl fmt::Display for Fit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Beside => "there is room beside what runs there, and less than elsewhere",
+            Self::Alone => "nothing runs there",
+        })
+    }
+}
+
+/// Why a runner is wanted. Its rule is the first, in their total order, that could start one now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaunchReason {
+    /// For this workflow: the first in the queue that neither a running nor a starting runner has room for.
+    For(WorkflowId),
+    /// Fewer than the rule's minimum are alive.
+    Warm,
+}
+
+impl fmt::Display for LaunchReason {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disabled => formatter.write_str("autoscaling is disabled: `dstack autoscale enable` lets it start"),
-            Self::NoFittingRule => formatter.write_str("no allowed rule fits"),
-            Self::AtMaximum(rules) => {
-                let names: Vec<_> =
-                    rules.iter().map(|rule| format!("{} {}", rule.instance_type, rule.purchase)).collect();
-                write!(formatter, "all allowed runners are busy ({})", names.join(", "))
-            }
-            Self::Unavailable { rule, until: Some(until), why } => {
-                write!(formatter, "{} is not available until {until}: {why}", rule.instance_type)
-            }
-            Self::Unavailable { rule, until: None, why } => {
-                write!(formatter, "{} is not available: {why}", rule.instance_type)
-            }
-            Self::Blocked { rule, why } => {
-                write!(formatter, "{} is blocked: {why}; allow it again once that is mended", rule.instance_type)
-            }
-            Self::Paused { rule, until } => {
-                write!(
-                    formatter,
-                    "runners of {} keep ending without work done; the next try is at {until}",
-                    rule.instance_type
-                )
-            }
-            Self::PoolFull(_) => formatter.write_str("this machine's resources are in use"),
-            Self::Throttled => formatter.write_str("launches are being paced"),
+            Self::For(workflow) => write!(formatter, "no runner has room for {workflow}"),
+            Self::Warm => formatter.write_str("the rule's minimum is to be kept alive"),
         }
     }
 }
@@ -148,9 +118,13 @@ pub struct Plan {
     /// What should change, in this order.
     pub items: Vec<Item>,
     /// Shapes of which a workflow waits that nothing is started for, each with the reason.
-    pub waiting: BTreeMap<Needs, WaitReason>,
+    pub waiting: Waiting,
     /// Workflows that a runner is being started for.
     pub starting: BTreeMap<WorkflowId, Option<RunnerId>>,
+    /// Runners that are kept free for workflows that were overtaken too often: no later one goes there.
+    pub kept: BTreeMap<RunnerId, WorkflowId>,
+    /// Rules of which fewer are alive than their minimum, and why no more can be started.
+    pub unfilled: BTreeMap<RuleKey, WaitReason>,
     /// When a timer runs out next, whatever else happens; in log time. Those that have run out are not among them.
     pub next_wake: Option<At>,
     /// Scopes where timers have run out that need a look which begins after that, with the newest such moment.
@@ -183,10 +157,10 @@ impl Plan {
         for item in self.items {
             match item {
                 Item::Skip { workflow, cause } => events.push(WorkflowSkipped { workflow, cause }.into()),
-                Item::Assign { attempt, runner } => events.push(AttemptAssigned { attempt, runner }.into()),
+                Item::Assign { attempt, runner, why: _ } => events.push(AttemptAssigned { attempt, runner }.into()),
                 Item::Stop { runner, reason } => events.push(RunnerStopping { runner, reason }.into()),
                 Item::Claim { runner, claim } => events.push(ClaimMade { runner, claim, controller }.into()),
-                Item::Launch { rule, zone, for_workflow: _ } => {
+                Item::Launch { rule, zone, why: _ } => {
                     let (Some(log), Some(allowed)) = (state.log(), state.rules().get(&rule)) else { continue };
                     let offering = &allowed.offering;
                     let launch = LaunchId::from_entropy(mint.entropy());

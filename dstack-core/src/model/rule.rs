@@ -134,6 +134,10 @@ pub struct Offering {
     /// What only the provider itself reads: copied into each launch.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub details: BTreeMap<String, String>,
+    /// Which of the account's quotas it counts against; those of one scope, purchase and quota are refused together. Absent:
+    /// a quota that is reached says nothing about other offerings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
     /// All runners of this offering share one machine: its resources are there once, not once for each.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pooled: bool,
@@ -150,5 +154,14 @@ impl Offering {
             instance_type: self.instance_type.clone(),
             purchase: self.purchase,
         }
+    }
+
+    /// Whether a quota that refuses `self` refuses `other` as well: the same quota, and no less is asked of it.
+    pub fn shares_quota_with(&self, other: &Self) -> bool {
+        self.quota.is_some()
+            && self.quota == other.quota
+            && self.scope == other.scope
+            && self.purchase == other.purchase
+            && other.cpu >= self.cpu
     }
 }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub stop_grace: Span,
     /// So often may a workflow lose its runner before it is given up.
     pub max_losses: u32,
+    /// So often may the cloud take a workflow's runner back before it is given up; counted apart from other losses.
+    pub max_interruptions: u32,
     /// The machine image of launches, instead of the provider's own choice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -63,6 +65,7 @@ impl Default for Settings {
             launch_timeout: Span::from_mins(5),
             stop_grace: Span::from_secs(10),
             max_losses: 5,
+            max_interruptions: 20,
             image: None,
             launch: LaunchOptions::default(),
         }

@@ -179,12 +179,12 @@ impl fmt::Display for Needs {
     }
 }
 
-/// When a command that failed is tried again. Loss of a runner is counted apart.
+/// When a command that failed is tried again. Exits and timeouts are counted apart, and losses of a runner apart from both.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Retry {
-    /// At most that many more attempts.
+    /// At most that many more attempts after failures, and as many after timeouts.
     pub max: u32,
-    /// Only after one of these exit codes; empty means after any.
+    /// Only after one of these exit codes, of which 124 is a timeout; empty means after any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub on_exit_codes: Vec<u8>,
 }

@@ -1,11 +1,24 @@
-//! The policy of placing, said the slow way: every workflow against every runner and every rule, without any index.
+//! The policy, said the slow way: every workflow against every runner and every rule, without any index or memory.
+//!
+//! It shares with the policy the words of the model (what fits, what a rule's order is) and nothing else. The plans are equal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::state::{Phase, QueueKey, RunnerPhase, Used};
+use crate::model::plan::{Fit, LaunchReason};
+use crate::model::state::{MAX_OVERTAKINGS, Outcome, Phase, QueueKey, Rule, Runner, RunnerPhase, Used};
 use crate::model::{
-    AttemptId, Item, Needs, Offering, Plan, RuleKey, RunnerId, Scope, State, StopReason, Tick, WorkflowId,
+    At, AttemptId, ClaimNumber, Item, MicroUsd, Needs, Offering, RuleKey, RunnerId, Scope, Span, State, StopReason,
+    Tick, WorkflowId,
 };
+
+/// What the slow scheduler says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NaivePlan {
+    /// The items of [`Plan`](crate::model::Plan), in the same order.
+    pub items: Vec<Item>,
+    /// Runners that are kept, each with the workflow.
+    pub kept: BTreeMap<RunnerId, WorkflowId>,
+}
 
 /// A runner that could take work, or is promised to.
 struct Bin<'a> {
@@ -16,96 +29,328 @@ struct Bin<'a> {
     count: usize,
     is_exclusive: bool,
     is_ready: bool,
+    is_suspect: bool,
+    is_kept: bool,
 }
 
 impl Bin<'_> {
     fn takes(&self, needs: &Needs) -> bool {
         let shares = !self.is_exclusive && needs.may_share();
         let fits = self.used.plus(Used::by(needs)).fits_in(Used::all_of(self.offering));
-        needs.fit(self.offering) && (self.count == 0 || (shares && fits))
+        !self.is_kept && !self.is_suspect && needs.fit(self.offering) && (self.count == 0 || (shares && fits))
     }
 
-    fn give(&mut self, needs: &Needs) {
-        self.used = self.used.plus(Used::by(needs));
-        self.count += 1;
-        self.is_exclusive |= !needs.may_share();
+    /// Where it stands among those that have room: those that come first are filled first.
+    fn rank(&self) -> impl Ord + '_ {
+        let free = Used::all_of(self.offering).minus(self.used);
+        let price = self.offering.price.unwrap_or(MicroUsd(u64::MAX));
+        (self.count == 0, price, free.gpus, free.cpu, free.memory, free.disk, self.rule, self.offering)
+    }
+
+    fn emptiness(&self) -> impl Ord + '_ {
+        let free = Used::all_of(self.offering).minus(self.used);
+        (self.count == 0, free.gpus, free.cpu, free.memory, free.disk, self.rank())
     }
 }
 
-/// What is assigned and launched, in the order of the queue, given the runners that the same step stops.
-///
-/// Compare with the `Assign` and `Launch` items of [`schedule`](crate::model::schedule()): they are equal.
-pub fn place_all(state: &State, tick: &Tick, plan: &Plan) -> Vec<Item> {
-    let mut bins: Vec<Bin<'_>> = state
-        .runners()
-        .iter()
-        .filter(|(id, runner)| !runner.noticed && !is_stopped(plan, **id))
-        .filter(|(_, runner)| matches!(runner.phase, RunnerPhase::Wanted | RunnerPhase::Launched | RunnerPhase::Ready))
-        .map(|(id, runner)| Bin {
-            id: Some(*id),
-            rule: &runner.request.rule,
-            offering: &runner.offering,
-            used: runner.used,
-            count: runner.attempts.len(),
-            is_exclusive: runner.is_exclusive,
-            is_ready: runner.phase == RunnerPhase::Ready,
-        })
-        .collect();
-    // Those that are being started: in the order in which they were wanted.
-    bins.sort_by_key(|bin| bin.id.and_then(|id| state.runners().get(&id)).map(|runner| (runner.wanted_seq, bin.id)));
-    let mut pools: BTreeMap<&RuleKey, Used> = BTreeMap::new();
-    for (_, runner) in state.live_runners().filter(|(_, runner)| runner.offering.pooled) {
-        let pool = pools.entry(&runner.request.rule).or_default();
-        *pool = pool.plus(runner.used);
+struct Naive<'a> {
+    state: &'a State,
+    tick: &'a Tick,
+    bins: Vec<Bin<'a>>,
+    pools: BTreeMap<&'a RuleKey, Used>,
+    closed: BTreeSet<&'a RuleKey>,
+    allowance: BTreeMap<&'a Scope, u32>,
+    wanted: BTreeMap<&'a RuleKey, u32>,
+    stopped: BTreeSet<RunnerId>,
+    plan: NaivePlan,
+}
+
+/// What should change now.
+pub fn schedule(state: &State, tick: &Tick) -> NaivePlan {
+    if state.unreadable().is_some() || state.log().is_none() {
+        return NaivePlan::default();
     }
-    let mut items = Vec::new();
-    let mut allowance = allowances(state, tick, plan);
-    let mut wanted: BTreeMap<&RuleKey, u32> = BTreeMap::new();
+    let mut naive = Naive {
+        state,
+        tick,
+        bins: Vec::new(),
+        pools: BTreeMap::new(),
+        closed: BTreeSet::new(),
+        allowance: tick.scopes.iter().map(|(scope, known)| (scope, known.allowance)).collect(),
+        wanted: BTreeMap::new(),
+        stopped: BTreeSet::new(),
+        plan: NaivePlan::default(),
+    };
+    naive.skip();
+    naive.stop_overdue();
+    naive.claim();
+    naive.gather();
+    let mut has_lost: BTreeSet<&Needs> = BTreeSet::new();
     for (workflow, needs) in due(state) {
-        let in_pool = |pools: &BTreeMap<&RuleKey, Used>, rule: &RuleKey, offering: &Offering| {
-            let used = pools.get(rule).copied().unwrap_or_default();
-            !offering.pooled || used.plus(Used::by(needs)).fits_in(Used::all_of(offering))
-        };
-        let fits = |bin: &Bin<'_>| bin.takes(needs) && in_pool(&pools, bin.rule, bin.offering);
-        let ready = (0..bins.len()).filter(|place| bins[*place].is_ready && fits(&bins[*place])).min_by_key(|place| {
-            let bin = &bins[*place];
-            (bin.count == 0, Used::all_of(bin.offering).minus(bin.used), bin.rule, bin.id)
-        });
-        let chosen = ready.or_else(|| (0..bins.len()).find(|place| !bins[*place].is_ready && fits(&bins[*place])));
-        let place = chosen.or_else(|| {
-            let (rule, zone) = launchable(state, tick, needs, |key, rule| {
-                let taken = state.live_count(key) + wanted.get(key).copied().unwrap_or(0);
-                taken < rule.max
-                    && in_pool(&pools, key, &rule.offering)
-                    && allowance.get(&rule.offering.scope).is_some_and(|left| *left > 0)
-            })?;
-            let offering = &state.rules().get(rule)?.offering;
-            *wanted.entry(rule).or_default() += 1;
-            allowance.entry(&offering.scope).and_modify(|left| *left -= 1);
-            items.push(Item::Launch { rule: rule.clone(), zone, for_workflow: workflow });
-            bins.push(Bin {
-                id: None,
-                rule,
-                offering,
-                used: Used::default(),
-                count: 0,
-                is_exclusive: false,
-                is_ready: false,
+        // Those behind an equal that found no place wait as well.
+        if !has_lost.contains(needs) && !naive.place(workflow, needs) {
+            has_lost.insert(needs);
+        }
+    }
+    naive.fill();
+    naive.stop_idle();
+    naive.plan
+}
+
+impl<'a> Naive<'a> {
+    fn skip(&mut self) {
+        for (run, found) in self.state.runs() {
+            let mut causes: BTreeMap<u32, WorkflowId> = BTreeMap::new();
+            for (index, workflow) in (0..).zip(&found.workflows) {
+                let cause =
+                    workflow.spec.depends_on.iter().find_map(|earlier| match &found.workflow(*earlier)?.phase {
+                        Phase::Over(Outcome::Succeeded) => None,
+                        Phase::Over(Outcome::Skipped { cause }) => Some(*cause),
+                        Phase::Over(_) => Some(WorkflowId { run: *run, index: *earlier }),
+                        Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) => causes.get(earlier).copied(),
+                    });
+                if let Some(cause) = cause.filter(|_| workflow.phase == Phase::Waiting) {
+                    causes.insert(index, cause);
+                    self.plan.items.push(Item::Skip { workflow: WorkflowId { run: *run, index }, cause });
+                }
+            }
+        }
+    }
+
+    /// Runners that are being started, in the order in which they were wanted.
+    fn starting(&self) -> Vec<(RunnerId, &'a Runner)> {
+        let is_starting = |runner: &Runner| matches!(runner.phase, RunnerPhase::Wanted | RunnerPhase::Launched);
+        let mut starting: Vec<_> = self.state.live_runners().filter(|(_, runner)| is_starting(runner)).collect();
+        starting.sort_by_key(|(id, runner)| (runner.wanted_seq, *id));
+        starting
+    }
+
+    fn has_fired(&self, scope: &Scope, deadline: At) -> bool {
+        let looked = self.tick.scopes.get(scope).and_then(|scope| scope.last_look);
+        self.tick.at >= deadline && looked.is_some_and(|began| began >= deadline)
+    }
+
+    fn credentials_hold(&self, scope: &Scope) -> bool {
+        self.state.credentials().get(scope).is_some_and(|known| known.holds(self.tick.at))
+    }
+
+    fn stop_overdue(&mut self) {
+        let settings = self.state.settings();
+        for (id, runner) in self.starting() {
+            let (deadline, reason) = if runner.phase == RunnerPhase::Wanted {
+                let refused = self.state.credentials().get(&runner.request.scope).and_then(|known| known.until);
+                let since = runner.since.max(refused.unwrap_or_default());
+                (since.plus(settings.launch_timeout), StopReason::LaunchTimeout)
+            } else {
+                (runner.since.plus(settings.boot_timeout), StopReason::BootTimeout)
+            };
+            if self.has_fired(&runner.request.scope, deadline) {
+                self.stop(id, reason);
+            }
+        }
+    }
+
+    fn stop(&mut self, runner: RunnerId, reason: StopReason) {
+        self.stopped.insert(runner);
+        self.plan.items.push(Item::Stop { runner, reason });
+    }
+
+    fn claim(&mut self) {
+        let starting = self.starting();
+        let here: Vec<_> = starting.into_iter().filter(|(id, _)| !self.stopped.contains(id)).collect();
+        for (_, runner) in here.iter().filter(|(_, runner)| runner.open_claim().is_some()) {
+            self.spend(&runner.request.scope);
+        }
+        for (id, runner) in here {
+            let scope = &runner.request.scope;
+            let is_unclaimed = runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none();
+            let is_allowed = self.allowance.get(scope).is_some_and(|left| *left > 0);
+            if is_unclaimed && is_allowed && !self.credentials_hold(scope) {
+                self.spend(scope);
+                let claim = ClaimNumber(runner.claim.as_ref().map_or(0, |claim| claim.number.0) + 1);
+                self.plan.items.push(Item::Claim { runner: id, claim });
+            }
+        }
+    }
+
+    fn spend(&mut self, scope: &'a Scope) {
+        self.allowance.entry(scope).and_modify(|left| *left = left.saturating_sub(1));
+    }
+
+    fn gather(&mut self) {
+        let is_bin = |runner: &Runner| runner.is_starting() || runner.takes_work();
+        let mut live: Vec<_> = self.state.live_runners().filter(|(_, runner)| is_bin(runner)).collect();
+        live.sort_by_key(|(id, runner)| (runner.wanted_seq, *id));
+        for (id, runner) in live.into_iter().filter(|(id, _)| !self.stopped.contains(id)) {
+            let is_ready = runner.phase == RunnerPhase::Ready;
+            self.bins.push(Bin {
+                id: Some(id),
+                rule: &runner.request.rule,
+                offering: &runner.offering,
+                used: runner.used,
+                count: runner.attempts.len(),
+                is_exclusive: runner.is_exclusive,
+                is_ready,
+                is_suspect: is_ready && self.tick.suspects.contains(&id),
+                is_kept: false,
             });
-            Some(bins.len() - 1)
+        }
+        for (_, runner) in self.state.live_runners().filter(|(_, runner)| runner.offering.pooled) {
+            let pool = self.pools.entry(&runner.request.rule).or_default();
+            *pool = pool.plus(runner.used);
+        }
+    }
+
+    fn fits_pool(&self, rule: &RuleKey, offering: &Offering, needs: &Needs) -> bool {
+        let used = self.pools.get(rule).copied().unwrap_or_default();
+        let has_room = used.plus(Used::by(needs)).fits_in(Used::all_of(offering));
+        !offering.pooled || (has_room && !self.closed.contains(rule))
+    }
+
+    /// Places a workflow, or keeps a runner for it if it was overtaken too often; says whether it found a place.
+    fn place(&mut self, workflow: WorkflowId, needs: &Needs) -> bool {
+        let fits = |bin: &&Bin<'_>| bin.takes(needs) && self.fits_pool(bin.rule, bin.offering, needs);
+        let found = (0..self.bins.len()).filter(|place| fits(&&self.bins[*place]));
+        let ready = found.clone().filter(|place| self.bins[*place].is_ready);
+        let ready = ready.min_by(|one, other| {
+            let (one, other) = (&self.bins[*one], &self.bins[*other]);
+            one.rank().cmp(&other.rank()).then(one.id.cmp(&other.id))
         });
-        let Some(place) = place else { continue };
-        bins[place].give(needs);
-        if bins[place].offering.pooled {
-            let pool = pools.entry(bins[place].rule).or_default();
+        let chosen = ready.or_else(|| found.clone().find(|place| !self.bins[*place].is_ready));
+        let Some(place) = chosen.or_else(|| self.launch(workflow, needs)) else {
+            self.keep(workflow, needs);
+            return false;
+        };
+        let bin = &mut self.bins[place];
+        let why = if bin.count == 0 { Fit::Alone } else { Fit::Beside };
+        bin.used = bin.used.plus(Used::by(needs));
+        bin.count += 1;
+        bin.is_exclusive |= !needs.may_share();
+        if bin.offering.pooled {
+            let pool = self.pools.entry(bin.rule).or_default();
             *pool = pool.plus(Used::by(needs));
         }
-        if let Some(runner) = bins[place].id.filter(|_| bins[place].is_ready) {
-            let number = state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
-            items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner });
+        if let Some(runner) = bin.id.filter(|_| bin.is_ready) {
+            let number = self.state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
+            self.plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
+        }
+        true
+    }
+
+    /// The first rule, in the total order, of which a runner for these needs may be launched now.
+    fn launch(&mut self, workflow: WorkflowId, needs: &Needs) -> Option<usize> {
+        let mut rules: Vec<(&'a RuleKey, &'a Rule)> = self.state.rules().iter().collect();
+        rules.sort_by(|(_, one), (_, other)| one.order().cmp(&other.order()));
+        let fitting = rules.into_iter().filter(|(_, rule)| needs.fit(&rule.offering));
+        let (key, rule, zone) = fitting
+            .filter(|(key, rule)| self.fits_pool(key, &rule.offering, needs))
+            .find_map(|(key, rule)| Some((key, rule, self.zone(key, rule)?)))?;
+        self.want(key, rule, zone, LaunchReason::For(workflow));
+        self.bins.push(Bin {
+            id: None,
+            rule: key,
+            offering: &rule.offering,
+            used: Used::default(),
+            count: 0,
+            is_exclusive: false,
+            is_ready: false,
+            is_suspect: false,
+            is_kept: false,
+        });
+        Some(self.bins.len() - 1)
+    }
+
+    fn want(&mut self, key: &'a RuleKey, rule: &'a Rule, zone: String, why: LaunchReason) {
+        *self.wanted.entry(key).or_default() += 1;
+        self.spend(&rule.offering.scope);
+        self.plan.items.push(Item::Launch { rule: key.clone(), zone, why });
+    }
+
+    /// Where a runner of this rule may be launched now, if anywhere.
+    fn zone(&self, key: &RuleKey, rule: &Rule) -> Option<String> {
+        let wanted = self.wanted.get(key).copied().unwrap_or(0);
+        let has_slot = self.state.live_count(key) + wanted < rule.max;
+        let is_paused = rule.paused_until.is_some_and(|until| self.tick.at < until);
+        let of_rule: Vec<&Runner> = self.state.live_of(key).map(|(_, runner)| runner).collect();
+        let is_tried = rule.is_on_trial()
+            && !of_rule.iter().any(|runner| runner.has_proven(self.tick.at))
+            && (wanted > 0 || of_rule.iter().any(|runner| runner.is_on_trial(self.tick.at)));
+        let scope = &rule.offering.scope;
+        let may_ask = self.allowance.get(scope).is_some_and(|left| *left > 0) && !self.credentials_hold(scope);
+        if !self.state.is_enabled() || !has_slot || rule.blocked.is_some() || is_paused || is_tried || !may_ask {
+            return None;
+        }
+        let is_out = |zone: &str| rule.unavailable.get(zone).is_some_and(|known| known.holds(self.tick.at));
+        rule.offering.zones.iter().find(|zone| !is_out(zone) && !is_out("")).cloned()
+    }
+
+    fn keep(&mut self, workflow: WorkflowId, needs: &Needs) {
+        if self.state.workflow(workflow).is_none_or(|known| known.overtaken < MAX_OVERTAKINGS) {
+            return;
+        }
+        let could = |bin: &&mut Bin<'_>| bin.is_ready && !bin.is_suspect && !bin.is_kept && needs.fit(bin.offering);
+        // Shared ones before those that one workflow has for itself; the emptiest; the first id of equals.
+        let best = self.bins.iter_mut().filter(could).max_by(|one, other| {
+            let shared = (!one.is_exclusive).cmp(&!other.is_exclusive);
+            let emptier =
+                if one.is_exclusive { std::cmp::Ordering::Equal } else { one.emptiness().cmp(&other.emptiness()) };
+            shared.then(emptier).then(other.id.cmp(&one.id))
+        });
+        if let Some(bin) = best {
+            bin.is_kept = true;
+            if bin.offering.pooled {
+                self.closed.insert(bin.rule);
+            }
+            self.plan.kept.extend(bin.id.map(|id| (id, workflow)));
         }
     }
-    items
+
+    /// Runners of the rule that stay, with those that this plan wants.
+    fn alive(&self, key: &RuleKey) -> u32 {
+        let stays = |(id, runner): &(RunnerId, &Runner)| {
+            (runner.is_starting() || runner.takes_work()) && !self.stopped.contains(id)
+        };
+        let count = self.state.live_of(key).filter(stays).count();
+        u32::try_from(count).unwrap_or(u32::MAX) + self.wanted.get(key).copied().unwrap_or(0)
+    }
+
+    fn fill(&mut self) {
+        for (key, rule) in self.state.rules() {
+            while self.alive(key) < rule.min {
+                let Some(zone) = self.zone(key, rule) else { break };
+                self.want(key, rule, zone, LaunchReason::Warm);
+            }
+        }
+    }
+
+    fn stop_idle(&mut self) {
+        let mut idle: Vec<_> = self
+            .state
+            .live_runners()
+            .filter_map(|(id, runner)| Some((runner.idle_since?, id, runner)))
+            .filter(|(_, id, _)| !self.tick.suspects.contains(id) && !self.plan.kept.contains_key(id))
+            .filter(|(_, id, _)| !self.plan.items.iter().any(|item| gives_work(item, *id)))
+            .collect();
+        idle.sort_by_key(|(since, id, _)| (*since, *id));
+        for (since, id, runner) in idle {
+            if runner.noticed {
+                self.stop(id, StopReason::Interrupted);
+                continue;
+            }
+            let rule = &runner.request.rule;
+            let min = self.state.rules().get(rule).map_or(0, |rule| rule.min);
+            let is_spare = !self.state.is_enabled() || min == 0 || self.alive(rule) > min;
+            let span = if runner.offering.pooled { Span::ZERO } else { self.state.settings().idle_timeout };
+            let is_over = span == Span::ZERO || self.has_fired(&runner.request.scope, since.plus(span));
+            if is_spare && is_over {
+                self.stop(id, StopReason::Idle);
+            }
+        }
+    }
+}
+
+fn gives_work(item: &Item, id: RunnerId) -> bool {
+    matches!(item, Item::Assign { runner, .. } if *runner == id)
 }
 
 /// Waiting workflows without unmet dependencies, in the order of the queue.
@@ -122,53 +367,4 @@ fn due(state: &State) -> Vec<(WorkflowId, &Needs)> {
     }
     due.sort_unstable_by_key(|(key, _)| *key);
     due.into_iter().map(|(key, needs)| (key.workflow, needs)).collect()
-}
-
-/// What is left of the allowances after open claims, and those that this step makes.
-fn allowances<'a>(state: &'a State, tick: &'a Tick, plan: &Plan) -> BTreeMap<&'a Scope, u32> {
-    let mut left: BTreeMap<&Scope, u32> = tick.scopes.iter().map(|(scope, known)| (scope, known.allowance)).collect();
-    let renewed = plan.items.iter().filter_map(|item| match item {
-        Item::Claim { runner, .. } => Some(*runner),
-        Item::Skip { .. } | Item::Assign { .. } | Item::Launch { .. } | Item::Stop { .. } => None,
-    });
-    let open = state.live_runners().filter(|(_, runner)| runner.is_starting() && runner.open_claim().is_some());
-    for id in open.map(|(id, _)| id).filter(|id| !is_stopped(plan, *id)).chain(renewed) {
-        let Some(runner) = state.runners().get(&id) else { continue };
-        left.entry(&runner.request.scope).and_modify(|left| *left = left.saturating_sub(1));
-    }
-    left
-}
-
-/// The cheapest rule that a runner for these needs may be launched of now, and the zone.
-fn launchable<'a>(
-    state: &'a State,
-    tick: &Tick,
-    needs: &Needs,
-    has_slot: impl Fn(&RuleKey, &crate::model::state::Rule) -> bool,
-) -> Option<(&'a RuleKey, String)> {
-    if !state.is_enabled() {
-        return None;
-    }
-    let mut found: Vec<_> = state
-        .rules()
-        .iter()
-        .filter(|(key, rule)| {
-            let is_paused = rule.paused_until.is_some_and(|until| tick.at < until);
-            needs.fit(&rule.offering) && rule.blocked.is_none() && !is_paused && has_slot(key, rule)
-        })
-        .filter_map(|(key, rule)| {
-            let is_out = |zone: &str| rule.unavailable.get(zone).is_some_and(|known| known.holds(tick.at));
-            let zone = rule.offering.zones.iter().find(|zone| !is_out(zone) && !is_out(""))?;
-            Some((key, rule, zone.clone()))
-        })
-        .collect();
-    found.sort_by(|(_, one, _), (_, other, _)| one.order().cmp(&other.order()));
-    found.into_iter().map(|(key, _, zone)| (key, zone)).next()
-}
-
-/// Whether the step stops the runner before it places anything.
-fn is_stopped(plan: &Plan, id: RunnerId) -> bool {
-    let stops =
-        |item: &Item| matches!(item, Item::Stop { runner, reason } if *runner == id && *reason != StopReason::Idle);
-    plan.items.iter().any(stops)
 }

@@ -26,6 +26,7 @@ pub fn offering(name: &str, purchase: Purchase, cpus: u64) -> Offering {
         zones: vec!["a".to_owned(), "b".to_owned()],
         price: Some(MicroUsd(cpus * 60_000 / cheaper)),
         image: "image-1".to_owned(),
+        quota: Some("standard".to_owned()),
         pooled: false,
         timing: LaunchTiming::CLOUD,
         details: BTreeMap::new(),

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use super::history::{Act, Job, Luck};
 use super::samples;
 use crate::model::event::{
-    AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, AutoscalingDisabled, AutoscalingEnabled, ClaimClosed,
-    ClaimMade, ClockStepped, LaunchFailed, LogCreated, OfferingUnavailable, PriceSeen, ResultsKept, RuleAllowed,
-    RuleBlocked, RuleRemoved, RunSubmitted, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
-    RunnerWanted, SettingsChanged, StopRequested, WorkflowSkipped, WorkflowSubmitted,
+    ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, AutoscalingDisabled,
+    AutoscalingEnabled, ClaimClosed, ClaimMade, ClockStepped, CredentialsRefused, LaunchFailed, LogCreated,
+    OfferingUnavailable, PriceSeen, ResultsKept, RuleAllowed, RuleBlocked, RuleRemoved, RunSubmitted, RunnerLaunched,
+    RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping, RunnerWanted, SettingsChanged, StopRequested,
+    WorkflowSkipped, WorkflowSubmitted,
 };
 use crate::model::{
     Address, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Event, Exit, LaunchId, LaunchRequest, LogId,
@@ -71,6 +72,8 @@ pub fn act() -> impl Strategy<Value = Act> {
     let pick = || (0..64u8).prop_map(usize::from);
     let user = prop_oneof![
         5 => (pick(), prop_oneof![1 => Just(0u32), 6 => 1..4u32]).prop_map(|(offering, max)| Act::Allow(offering, max)),
+        2 => (pick(), 1..4u32, 1..3u32).prop_map(|(offering, max, min)| Act::KeepWarm(offering, max, min)),
+        2 => prop::sample::select(vec![80u64, 97, 100, 120]).prop_map(Act::Price),
         1 => pick().prop_map(Act::Remove),
         6 => Just(Act::Enable),
         1 => Just(Act::Disable),
@@ -104,10 +107,11 @@ pub fn act() -> impl Strategy<Value = Act> {
         2 => (pick(), 0..2u8).prop_map(|(attempt, code)| Act::Finish(attempt, code)),
         6 => (pick(), prop::bool::weighted(0.1)).prop_map(|(attempt, missing)| Act::Keep(attempt, missing)),
         1 => pick().prop_map(Act::Lose),
+        1 => pick().prop_map(Act::Save),
     ];
     let pass = prop_oneof![
         6 => (1..40u64).prop_map(|secs| Act::Pass(Span::from_secs(secs))),
-        1 => (40..1_000u64).prop_map(|secs| Act::Pass(Span::from_secs(secs))),
+        1 => (40..4_000u64).prop_map(|secs| Act::Pass(Span::from_secs(secs))),
     ];
     prop_oneof![3 => user, 5 => pick().prop_map(Act::Plan), 6 => launch, 5 => cloud, 8 => host, 2 => pass]
 }
@@ -187,7 +191,7 @@ fn rule_event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(LogCreated { log: LogId::from_entropy([7; 16]) }.into()),
         1 => any::<i64>().prop_map(|offset_us| ClockStepped { offset_us }.into()),
-        6 => (offering(), 0..4u32).prop_map(|(offering, max)| RuleAllowed { max, offering }.into()),
+        6 => (offering(), 0..4u32, 0..2u32).prop_map(|(offering, max, min)| RuleAllowed { max, min, offering }.into()),
         2 => rule().prop_map(|rule| RuleRemoved { rule }.into()),
         1 => Just(AutoscalingEnabled {}.into()),
         1 => Just(AutoscalingDisabled {}.into()),
@@ -197,6 +201,9 @@ fn rule_event() -> impl Strategy<Value = Event> {
         1 => (rule(), any::<u64>()).prop_map(|(rule, price)| PriceSeen { rule, price: MicroUsd(price) }.into()),
         1 => (rule(), zone, pause).prop_map(|(rule, zone, pause)| {
             OfferingUnavailable { rule, zone, pause, why: "full".to_owned() }.into()
+        }),
+        1 => (offering(), 0..400u64).prop_map(|(offering, secs)| {
+            CredentialsRefused { scope: offering.scope, pause: Span::from_secs(secs), why: "expired".to_owned() }.into()
         }),
         1 => rule().prop_map(|rule| RuleBlocked { rule, why: "no".to_owned() }.into()),
     ]
@@ -262,6 +269,7 @@ fn attempt_event() -> impl Strategy<Value = Event> {
         3 => (attempt_id(), missing).prop_map(|(attempt, missing)| {
             ResultsKept { attempt, manifest: None, missing }.into()
         }),
+        1 => attempt_id().prop_map(|attempt| ArtifactsSaved { attempt, manifest: None }.into()),
         1 => attempt_id().prop_map(|attempt| AttemptStopped { attempt, manifest: None }.into()),
         1 => (attempt_id(), loss).prop_map(|(attempt, loss)| AttemptLost { attempt, loss }.into()),
     ]

@@ -79,11 +79,11 @@ fn a_runner_beyond_its_maximum_is_found_at_its_append() {
 fn a_lowered_maximum_without_its_consequences_is_found_but_not_in_the_middle_of_its_append() {
     let mut given = Given::with_max(1);
     given.ready(1);
-    given.has::<Event>([RuleAllowed { max: 0, offering: small() }.into()]);
+    given.has::<Event>([RuleAllowed { max: 0, min: 0, offering: small() }.into()]);
     assert!(broken(given.0.records().to_vec()).contains("breaks the law cap"));
     let mut given = Given::with_max(1);
     given.ready(1);
-    given.0.command(dstack_core::model::Command::Allow { offering: Box::new(small()), max: 0 });
+    given.0.command(dstack_core::model::Command::Allow { offering: Box::new(small()), max: 0, min: 0 });
     assert!(block_on(check(&Fixed(given.0.records().to_vec()))).is_ok());
 }
 

@@ -56,13 +56,16 @@ pub(crate) fn every_kind() -> Given {
     let mut given = Given::with_max(2);
     let rule = || small().rule_key();
     for offering in samples::offerings() {
-        given.has([RuleAllowed { max: 2, offering }]);
+        given.has([RuleAllowed { max: 2, min: 0, offering }]);
     }
     given.has([RuleRemoved { rule: samples::offerings()[6].rule_key() }]);
     given.has([ClockStepped { offset_us: -1_500_000 }]);
     given.has([PriceSeen { rule: rule(), price: MicroUsd(61_000) }]);
     let said = |zone, pause| OfferingUnavailable { rule: rule(), zone, pause, why: "none left".to_owned() };
     given.has([said(Some("b".to_owned()), Some(Span::from_secs(180))), said(None, None)]);
+    let (scope, why) = (small().scope, "expired".to_owned());
+    given.has([CredentialsRefused { scope, pause: Span::from_secs(30), why }]);
+    given.has([RuleAllowed { max: 2, min: 1, offering: samples::offerings()[3].clone() }]);
     given.has([RuleBlocked { rule: samples::offerings()[2].rule_key(), why: "not permitted".to_owned() }]);
     let settings = Settings { max_losses: 2, image: Some("image-2".to_owned()), ..Settings::default() };
     given.has([SettingsChanged { settings }]);
@@ -122,6 +125,10 @@ pub(crate) fn every_kind() -> Given {
     let attempt = AttemptId { workflow: second(0), number: 1 };
     given.has([AttemptStopped { attempt, manifest: Some(BlobId([7; 32])) }]);
     given.has([AttemptLost { attempt: AttemptId { workflow: second(1), number: 1 }, loss: Loss::ProcessLost }]);
+    given.has([
+        ArtifactsSaved { attempt: AttemptId { workflow: second(2), number: 1 }, manifest: Some(BlobId([8; 32])) },
+        ArtifactsSaved { attempt: AttemptId { workflow: second(1), number: 1 }, manifest: None },
+    ]);
     let deadline = Some(given.0.now().plus(Span::from_secs(120)));
     given.has([RunnerNoticed { runner: runner(1), deadline }]).secs(120);
     given.has([stopped(1, StopReason::Interrupted, Certificate::Terminated)]);

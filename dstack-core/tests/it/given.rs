@@ -43,7 +43,7 @@ impl Given {
     /// A log with a rule for at most that many small on-demand runners.
     pub(crate) fn with_max(max: u32) -> Self {
         let mut given = Self(Driver::new());
-        given.has([RuleAllowed { max, offering: small() }]);
+        given.has([RuleAllowed { max, min: 0, offering: small() }]);
         given
     }
 

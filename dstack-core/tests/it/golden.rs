@@ -1,6 +1,6 @@
 //! Logs that were written by earlier versions are read by this one, into the very same state.
 //!
-//! `golden/v1.jsonl` is never edited or written again. A new kind of event, or a new form of one, comes with a new file; a new
+//! `golden/v1.jsonl` and its like are never edited or written again. A new kind of event, or a new form of one, comes with a new file; a new
 //! version of the state's form with a new file of its hash.
 
 use std::collections::BTreeSet;
@@ -64,17 +64,29 @@ fn text_of(name: &str) -> String {
     std::fs::read_to_string(golden(name)).expect("the golden log is part of the tests")
 }
 
-#[test]
-fn the_first_versions_log_folds_into_the_state_it_had() {
+/// The golden logs: the first, and the first with minimums, refused credentials and saved artifacts.
+const LOGS: [&str; 2] = ["v1", "v2"];
+/// The one that this version would write.
+const NEWEST: &str = "v2";
+
+fn folded(log: &str) -> State {
     let mut state = State::default();
-    state.apply_all(&read(&text_of("v1.jsonl")));
-    assert_eq!(state_hash(&state), text_of(&format!("v1.state{STATE_VERSION}")).trim());
-    assert_eq!(state.faults().count(), 0);
+    state.apply_all(&read(&text_of(&format!("{log}.jsonl"))));
+    state
+}
+
+#[test]
+fn each_versions_log_folds_into_the_state_it_had() {
+    for log in LOGS {
+        let state = folded(log);
+        assert_eq!(state_hash(&state), text_of(&format!("{log}.state{STATE_VERSION}")).trim(), "{log}");
+        assert_eq!(state.faults().count(), 0, "{log}");
+    }
 }
 
 #[test]
 fn every_kind_of_event_occurs_in_a_golden_log() {
-    let records = read(&text_of("v1.jsonl"));
+    let records: Vec<Record> = LOGS.iter().flat_map(|log| read(&text_of(&format!("{log}.jsonl")))).collect();
     let met: BTreeSet<&str> = records.iter().filter_map(Record::event).map(Event::kind).collect();
     assert_eq!(met, Event::KINDS.iter().copied().collect());
 }
@@ -105,8 +117,16 @@ fn write_the_golden_log() {
     }
     let folder = golden("");
     std::fs::create_dir_all(&folder).expect("the tests' folder can be written");
-    assert!(!golden("v1.jsonl").exists(), "it is never to be written again");
-    std::fs::write(golden("v1.jsonl"), text).expect("the tests' folder can be written");
-    std::fs::write(golden(&format!("v1.state{STATE_VERSION}")), state_hash(given.state()) + "\n")
-        .expect("the tests' folder can be written");
+    assert!(!golden(&format!("{NEWEST}.jsonl")).exists(), "it is never to be written again");
+    std::fs::write(golden(&format!("{NEWEST}.jsonl")), text).expect("the tests' folder can be written");
+}
+
+#[test]
+#[ignore = "writes what the golden logs fold into in a new form of the state, once"]
+fn write_the_golden_states() {
+    for log in LOGS {
+        let file = golden(&format!("{log}.state{STATE_VERSION}"));
+        assert!(!file.exists(), "it is never to be written again");
+        std::fs::write(file, state_hash(&folded(log)) + "\n").expect("the tests' folder can be written");
+    }
 }

@@ -2,12 +2,15 @@
 
 mod check;
 mod every_kind;
+mod fairness;
 mod fold;
 mod given;
 mod golden;
 mod histories;
+mod offers;
 mod policy;
 mod proofs;
+mod refusals;
 
 /// Few cases, for each is a whole history; a failure that was found becomes a test with a name of its own.
 fn config() -> proptest::test_runner::Config {

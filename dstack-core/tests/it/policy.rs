@@ -53,9 +53,9 @@ fn what_is_worth_least_is_shut_down_first() {
 #[test]
 fn a_lower_maximum_and_its_consequences_are_one_decision() {
     let given = all_sorts();
-    let allow = Command::Allow { offering: Box::new(small()), max: 4 };
+    let allow = Command::Allow { offering: Box::new(small()), max: 4, min: 0 };
     let expected: Vec<Event> = vec![
-        RuleAllowed { max: 4, offering: small() }.into(),
+        RuleAllowed { max: 4, min: 0, offering: small() }.into(),
         stopping(1, StopReason::MaxLowered).into(),
         stopping(2, StopReason::MaxLowered).into(),
     ];
@@ -69,8 +69,8 @@ fn a_runner_that_is_shut_down_is_no_victim_again_and_keeps_its_slot() {
     assert_eq!(victims(given.state(), &small().rule_key(), 1), []);
     given.submitted(specs(&[&[], &[]]));
     let plan = given.plan(None);
-    assert_eq!(plan.items, vec![Item::Assign { attempt: attempt(0, 1), runner: runner(1) }]);
-    assert_eq!(plan.waiting[&Needs::default()], WaitReason::AtMaximum([small().rule_key()].into()));
+    assert_eq!(plan.items, vec![Item::Assign { attempt: attempt(0, 1), runner: runner(1), why: Fit::Alone }]);
+    assert_eq!(plan.waiting[&Needs::default()], WaitReason::AtMaximum([small().rule_key().into()].into()));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_runner_that_the_cloud_takes_back_gets_no_work_and_is_stopped_once_it_has_no
 fn a_runner_on_this_machine_goes_at_once() {
     let mut given = Given::with_max(0);
     let pooled = Offering { pooled: true, ..small() };
-    given.has([RuleAllowed { max: 1, offering: pooled }]).ready(1);
+    given.has([RuleAllowed { max: 1, min: 0, offering: pooled }]).ready(1);
     assert_eq!(stop_items(&given.plan(None)), [(runner(1), StopReason::Idle)]);
 }
 
@@ -224,7 +224,9 @@ fn a_workflow_is_given_up_after_too_many_losses() {
         assert_eq!(phase(&given, 0), Phase::Waiting, "what never began does not count");
     }
     given.assigned(0, 10, 1).has([stopped(1, StopReason::Interrupted, Certificate::Terminated)]);
-    assert_eq!(phase(&given, 0), Phase::Over(Outcome::Lost(Loss::Interrupted)));
+    assert_eq!(phase(&given, 0), Phase::Waiting, "an interruption is counted apart");
+    given.ready(2).assigned(0, 11, 2).has([stopped(2, StopReason::BootTimeout, Certificate::Terminated)]);
+    assert_eq!(phase(&given, 0), Phase::Over(Outcome::Lost(Loss::RunnerLost)));
     assert_eq!(given.plan(None).items[..], [Item::Skip { workflow: workflow(1), cause: workflow(0) }]);
 }
 
@@ -271,7 +273,7 @@ fn runners_that_boot_and_die_pause_their_rule_until_one_finishes_work() {
 fn a_full_zone_is_passed_over_for_the_next_and_then_for_the_next_offering() {
     let mut given = Given::with_max(9);
     let big = samples::offering("big", Purchase::OnDemand, 8);
-    given.has([RuleAllowed { max: 1, offering: big.clone() }]).submitted(specs(&[&[]]));
+    given.has([RuleAllowed { max: 1, min: 0, offering: big.clone() }]).submitted(specs(&[&[]]));
     let rule = small().rule_key();
     let said = |zone: Option<&str>| OfferingUnavailable {
         rule: rule.clone(),
@@ -279,7 +281,8 @@ fn a_full_zone_is_passed_over_for_the_next_and_then_for_the_next_offering() {
         pause: Some(Span::from_secs(180)),
         why: "none left".to_owned(),
     };
-    let launch = |rule: RuleKey, zone: &str| Item::Launch { rule, zone: zone.to_owned(), for_workflow: workflow(0) };
+    let launch =
+        |rule: RuleKey, zone: &str| Item::Launch { rule, zone: zone.to_owned(), why: LaunchReason::For(workflow(0)) };
     assert_eq!(given.plan(None).items, [launch(rule.clone(), "a")]);
     given.has([said(Some("a"))]);
     assert_eq!(given.plan(None).items, [launch(rule.clone(), "b")]);
@@ -301,10 +304,10 @@ fn higher_priority_goes_first_and_equals_by_their_place() {
     let mut specs = specs(&[&[], &[], &[]]);
     specs[2].priority = 1;
     given.submitted(specs).ready(1);
-    assert_eq!(given.plan(None).items[0], Item::Assign { attempt: attempt(2, 1), runner: runner(1) });
+    assert_eq!(given.plan(None).items[0], Item::Assign { attempt: attempt(2, 1), runner: runner(1), why: Fit::Alone });
     given.assigned(2, 1, 1);
     exits(&mut given, 2, 1, 0);
-    assert_eq!(given.plan(None).items[0], Item::Assign { attempt: attempt(0, 1), runner: runner(1) });
+    assert_eq!(given.plan(None).items[0], Item::Assign { attempt: attempt(0, 1), runner: runner(1), why: Fit::Alone });
 }
 
 #[test]

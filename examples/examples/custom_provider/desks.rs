@@ -62,6 +62,7 @@ impl CloudProvider for Desks {
             price: Some(MicroUsd(0)),
             image: "as-it-stands".into(),
             details: BTreeMap::new(),
+            quota: None,
             pooled: false,
             // What is in memory is never late: one look proves absence at once.
             timing: LaunchTiming { settle: Span::ZERO, looks_apart: Span::ZERO, ..LaunchTiming::CLOUD },

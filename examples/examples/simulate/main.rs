@@ -4,6 +4,10 @@
 //! same seed and arguments give the same answer.
 
 mod allow;
+mod bound;
+mod catalogue;
+mod compare;
+mod policies;
 mod report;
 mod simulation;
 #[cfg(test)]
@@ -11,8 +15,9 @@ mod tests;
 mod workload;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,6 +27,7 @@ use dstack_core::model::Span;
 
 use allow::Allow;
 use report::Report;
+use serde::Serialize;
 use simulation::{Setup, simulate};
 use workload::Job;
 
@@ -52,12 +58,37 @@ struct Args {
     /// Seconds between two looks at the cloud; more is faster where a workload lasts for months
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     look: u64,
+    /// Compare the scheduler with simpler policies on the traces of this folder, instead of simulating one workload
+    #[arg(long, value_name = "DIR", env = "DSTACK_TRACES", requires = "ec2", conflicts_with = "workload")]
+    traces: Option<PathBuf>,
+    /// Folder of real machine types and prices, for `--traces`
+    #[arg(long, value_name = "DIR", env = "DSTACK_EC2")]
+    ec2: Option<PathBuf>,
+    /// Of the traces only those whose name holds this
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
 impl Args {
+    fn compare(&self, traces: &Path, ec2: &Path) -> Result<(), Box<dyn Error>> {
+        for folder in [traces, ec2] {
+            if !folder.is_dir() {
+                return Err(format!(
+                    "there is no folder {}: traces and prices are not part of this program",
+                    folder.display()
+                )
+                .into());
+            }
+        }
+        for trace in compare::TRACES.iter().filter(|trace| trace.file.contains(&self.only)) {
+            print(&compare::compare(traces, ec2, trace)?, self.json)?;
+        }
+        Ok(())
+    }
+
     fn jobs(&self) -> Result<Vec<Job>, Box<dyn Error>> {
         let Some(path) = &self.workload else { return Ok(workload::generate(self.seed, self.jobs)) };
         let mut text = String::new();
@@ -89,7 +120,10 @@ impl Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let printed = args.report().and_then(|report| print(&report, args.json));
+    let printed = match (&args.traces, &args.ec2) {
+        (Some(traces), Some(ec2)) => args.compare(traces, ec2),
+        (_, _) => args.report().and_then(|report| print(&report, args.json)),
+    };
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -99,7 +133,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn print(report: &Report, is_json: bool) -> Result<(), Box<dyn Error>> {
+fn print<R: Serialize + Display>(report: &R, is_json: bool) -> Result<(), Box<dyn Error>> {
     let text = if is_json { serde_json::to_string_pretty(report)? + "\n" } else { report.to_string() };
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

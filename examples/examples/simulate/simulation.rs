@@ -73,7 +73,7 @@ async fn drive(
     for allow in &setup.allow {
         let missing = || format!("the simulated cloud sells no {} {}", allow.purchase, allow.instance_type);
         let offering = World::offering(&allow.instance_type, allow.purchase).ok_or_else(missing)?;
-        client.command(Command::Allow { offering: Box::new(offering), max: allow.max }).await?;
+        client.command(Command::Allow { offering: Box::new(offering), max: allow.max, min: 0 }).await?;
     }
     let settings = Settings { idle_timeout: setup.idle_timeout, ..Settings::default() };
     client.command(Command::Set(settings)).await?;

@@ -86,6 +86,23 @@ fn a_page_is_at_most_eighty_columns_wide() {
 }
 
 #[test]
+fn a_comparison_without_its_traces_says_so() {
+    let args = args(&["--traces", "/nowhere/traces", "--ec2", "/nowhere/ec2"]);
+    let error = args.compare(Path::new("/nowhere/traces"), Path::new("/nowhere/ec2")).expect_err("it is not there");
+    assert_eq!(error.to_string(), "there is no folder /nowhere/traces: traces and prices are not part of this program");
+}
+
+#[test]
+fn the_least_cost_is_that_of_the_dearest_share() {
+    let offering = dstack_core::testkit::World::offering("m7i.xlarge", dstack_core::model::Purchase::OnDemand);
+    let offerings = [offering.expect("the cloud sells it")];
+    let rows = ["a,0,3600,2000,4096,0,,", "b,0,3600,2000,4096,0,,"];
+    let jobs = workload::read_csv(&[&[workload::HEADER], &rows[..]].concat().join("\n")).expect("it is a workload");
+    let least = bound::least_cost(jobs.iter().map(|job| (&job.needs, job.duration)), &offerings);
+    assert_eq!(least, 201_600, "both together take all of its processors for an hour");
+}
+
+#[test]
 fn a_bad_line_is_named() {
     let header = workload::HEADER;
     let bad =

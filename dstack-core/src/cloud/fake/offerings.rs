@@ -52,6 +52,7 @@ fn offering(row: &Row, purchase: Purchase) -> Offering {
         zones: zones.iter().map(|zone| (*zone).to_owned()).collect(),
         price: Some(MicroUsd(price)),
         image: format!("ami-fake-{arch}"),
+        quota: None,
         pooled: false,
         timing: LaunchTiming::CLOUD,
         details: BTreeMap::new(),

@@ -150,6 +150,7 @@ impl CloudProvider for LocalCloud {
             zones: vec![HERE.to_owned()],
             price: Some(MicroUsd(0)),
             image: String::new(),
+            quota: None,
             pooled: true,
             timing: LaunchTiming {
                 claim_ttl: Span::from_secs(2),

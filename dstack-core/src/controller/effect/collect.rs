@@ -48,6 +48,25 @@ pub(in crate::controller) async fn collect(
     Outcome::Saw(vec![Observation::Kept { attempt, manifest, missing }])
 }
 
+/// What a running attempt has made of its artifacts by now, before its runner is taken. What is not there yet is not missed.
+pub(in crate::controller) async fn save(
+    host: Arc<dyn RunnerHost>,
+    blobs: Arc<dyn BlobStore>,
+    place: Place,
+    attempt: AttemptId,
+    artifacts: Vec<String>,
+) -> Outcome {
+    let saved = |seen| {
+        // Where nothing is there to be saved, whether the attempt is lost is for others to say.
+        let manifest = if let Observation::Kept { manifest, .. } = seen { manifest } else { None };
+        Observation::Saved { attempt, manifest }
+    };
+    match collect(host, blobs, place, attempt, artifacts).await {
+        Outcome::Saw(seen) => Outcome::Saw(seen.into_iter().map(saved).collect()),
+        other => other,
+    }
+}
+
 /// The attempt's results are safe: its folder may be emptied. If that fails, the runner's end empties it.
 pub(in crate::controller) async fn release(host: Arc<dyn RunnerHost>, place: Place, attempt: AttemptId) -> Outcome {
     if let Err(error) = host.release(&place, attempt).await {

@@ -9,7 +9,7 @@ mod outcome;
 mod start;
 
 pub(super) use close::close;
-pub(super) use collect::{collect, release};
+pub(super) use collect::{collect, release, save};
 pub(super) use follow::{Followed, LogTime, follow};
 pub(super) use launch::{greet, launch, terminate};
 pub(super) use look::{look, notice};

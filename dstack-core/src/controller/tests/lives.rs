@@ -16,7 +16,7 @@ pub(super) fn script(text: &str, commands: &[&str]) -> WorkflowSpec {
 
 pub(super) fn allow(instance_type: &str, max: u32) -> Command {
     let offering = World::offering(instance_type, Purchase::OnDemand).expect("it is in the built-in list");
-    Command::Allow { offering: Box::new(offering), max }
+    Command::Allow { offering: Box::new(offering), max, min: 0 }
 }
 
 pub(super) fn outcomes(world: &World, run: crate::model::RunId) -> Vec<Phase> {

@@ -51,6 +51,7 @@ impl State {
             Event::PriceSeen(event) => self.price_seen(event),
             Event::OfferingUnavailable(event) => self.offering_unavailable(event),
             Event::RuleBlocked(event) => self.rule_blocked(event),
+            Event::CredentialsRefused(event) => self.credentials_refused(event),
             Event::RunSubmitted(event) => self.run_submitted(event),
             Event::WorkflowSubmitted(event) => self.workflow_submitted(event),
             Event::StopRequested(event) => self.stop_requested(event),
@@ -67,6 +68,7 @@ impl State {
             Event::AttemptAssigned(event) => self.attempt_assigned(event),
             Event::AttemptExited(event) => self.attempt_exited(event),
             Event::ResultsKept(event) => self.results_kept(event),
+            Event::ArtifactsSaved(event) => self.artifacts_saved(event),
             Event::AttemptStopped(event) => self.attempt_stopped(event),
             Event::AttemptLost(event) => self.attempt_lost(event),
         }

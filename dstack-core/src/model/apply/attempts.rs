@@ -1,8 +1,9 @@
 //! Attempts: assigned, exited, kept, stopped, lost.
 
-use crate::model::event::{AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
-use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Used, Workflow};
-use crate::model::{AttemptId, Exit, Loss, RunnerId, State};
+use crate::model::attempt::LossClass;
+use crate::model::event::{ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
+use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Saved, Used, Workflow};
+use crate::model::{AttemptId, Exit, ExitCause, Loss, RunnerId, Settings, State};
 
 impl State {
     pub(super) fn attempt_assigned(&mut self, event: &AttemptAssigned) -> Result<(), String> {
@@ -18,7 +19,13 @@ impl State {
         if !has_room {
             return Err(format!("runner {} does not take attempt {attempt}", event.runner));
         }
+        let place = self.queue_key(id).map(|(_, key)| key);
         self.dequeue(id);
+        for passed in place.map(|place| self.queue.overtake(&place)).unwrap_or_default() {
+            if let Some(workflow) = self.workflow_mut(passed) {
+                workflow.overtaken = workflow.overtaken.saturating_add(1);
+            }
+        }
         let at = self.at;
         if let Some(workflow) = self.workflow_mut(id) {
             workflow.phase = Phase::Assigned(event.runner);
@@ -26,6 +33,7 @@ impl State {
             workflow.started = Some(at);
             workflow.attempt = attempt.number;
             workflow.last_loss = None;
+            workflow.overtaken = 0;
         }
         self.change_runner(event.runner, |runner| {
             runner.attempts.insert(attempt);
@@ -72,6 +80,18 @@ impl State {
         }
     }
 
+    /// Of a later attempt nothing is saved by what is known of an earlier one.
+    pub(super) fn artifacts_saved(&mut self, event: &ArtifactsSaved) -> Result<(), String> {
+        let attempt = event.attempt;
+        let workflow = self.workflow_mut(attempt.workflow).ok_or_else(|| unknown(attempt))?;
+        let is_running = matches!(workflow.phase, Phase::Assigned(_));
+        if workflow.attempt == attempt.number && is_running && !workflow.is_saved() {
+            let before = workflow.saved.and_then(|saved| saved.manifest);
+            workflow.saved = Some(Saved { attempt: attempt.number, manifest: event.manifest.or(before) });
+        }
+        Ok(())
+    }
+
     pub(super) fn attempt_stopped(&mut self, event: &AttemptStopped) -> Result<(), String> {
         let attempt = event.attempt;
         let workflow = self.workflow_mut(attempt.workflow).ok_or_else(|| unknown(attempt))?;
@@ -100,14 +120,24 @@ impl State {
     /// A lost attempt's workflow goes back to the queue, unless its user wanted it to end or it was lost too often.
     pub(super) fn lose(&mut self, attempt: AttemptId, loss: Loss) {
         let id = attempt.workflow;
-        let max_losses = self.settings.max_losses;
+        let Settings { max_losses, max_interruptions, .. } = self.settings;
         let at = self.at;
         let Some(workflow) = self.workflow_mut(id) else { return };
-        workflow.losses += u32::from(loss.counts());
+        let is_given_up = match loss.class() {
+            LossClass::Uncounted => false,
+            LossClass::Loss => {
+                workflow.losses = workflow.losses.saturating_add(1);
+                workflow.losses > max_losses
+            }
+            LossClass::Interruption => {
+                workflow.interruptions = workflow.interruptions.saturating_add(1);
+                workflow.interruptions > max_interruptions
+            }
+        };
         workflow.last_loss = Some(loss.clone());
         if workflow.stop.is_some() {
             self.end_workflow(id, Outcome::Stopped);
-        } else if workflow.losses > max_losses {
+        } else if is_given_up {
             self.end_workflow(id, Outcome::Lost(loss));
         } else {
             wait_again(workflow, at);
@@ -126,12 +156,20 @@ impl State {
         if workflow.stop.is_some() {
             return self.end_workflow(id, Outcome::Stopped);
         }
+        let tried = match exit.cause {
+            ExitCause::Timeout => &mut workflow.timeouts,
+            ExitCause::Exited
+            | ExitCause::Signal(_)
+            | ExitCause::Stopped
+            | ExitCause::OutOfMemory
+            | ExitCause::NotStarted => &mut workflow.failures,
+        };
         let is_tried_again = workflow.spec.retry.as_ref().is_some_and(|retry| {
             let matches = retry.on_exit_codes.is_empty() || retry.on_exit_codes.contains(&exit.code);
-            !exit.is_success() && matches && workflow.failures < retry.max
+            !exit.is_success() && matches && *tried < retry.max
         });
         if is_tried_again {
-            workflow.failures += 1;
+            *tried += 1;
             wait_again(workflow, at);
             self.enqueue(id);
         } else {

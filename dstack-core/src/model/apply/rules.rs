@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::event::{LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved};
+use crate::model::event::{
+    CredentialsRefused, LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved,
+};
 use crate::model::state::{Rule, Unavailable};
 use crate::model::{Span, State};
 
@@ -25,8 +27,10 @@ impl State {
     pub(super) fn rule_allowed(&mut self, event: &RuleAllowed) -> Result<(), String> {
         let rule = Rule {
             max: event.max,
+            min: event.min.min(event.max),
             offering: Arc::new(event.offering.clone()),
             price: None,
+            priced: self.at,
             blocked: None,
             unavailable: BTreeMap::new(),
             strikes: 0,
@@ -34,20 +38,22 @@ impl State {
         };
         self.was_local_ruled |= event.offering.pooled;
         self.rules.insert(event.offering.rule_key(), rule);
-        self.reorder_rules();
+        self.rules_changed();
         Ok(())
     }
 
     pub(super) fn rule_removed(&mut self, event: &RuleRemoved) -> Result<(), String> {
         self.rules.remove(&event.rule).ok_or_else(|| format!("there is no rule {}", event.rule))?;
-        self.reorder_rules();
+        self.rules_changed();
         Ok(())
     }
 
     pub(super) fn price_seen(&mut self, event: &PriceSeen) -> Result<(), String> {
         // A rule may be removed while its price is asked for.
+        let at = self.at;
         if let Some(rule) = self.rules.get_mut(&event.rule) {
             rule.price = Some(event.price);
+            rule.priced = at;
             self.reorder_rules();
         }
         Ok(())
@@ -63,6 +69,13 @@ impl State {
             };
             rule.unavailable.insert(event.zone.clone().unwrap_or_default(), unavailable);
         }
+        Ok(())
+    }
+
+    pub(super) fn credentials_refused(&mut self, event: &CredentialsRefused) -> Result<(), String> {
+        let until = Some(self.at.plus(event.pause));
+        let refused = Unavailable { until, pause: event.pause, why: event.why.clone() };
+        self.credentials.insert(event.scope.clone(), refused);
         Ok(())
     }
 

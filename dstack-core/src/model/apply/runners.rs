@@ -6,11 +6,9 @@ use crate::model::event::{
     ClaimClosed, ClaimMade, LaunchFailed, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
     RunnerWanted,
 };
-use crate::model::state::{Claim, MAX_STOPPED_RUNNERS, Runner, RunnerPhase, Used};
+use crate::model::state::{Claim, MAX_STOPPED_RUNNERS, MAX_STRIKES, Runner, RunnerPhase, Used};
 use crate::model::{Certificate, ClaimEnd, Loss, RunnerId, Span, State, StopReason};
 
-/// Runners of one rule that may end in a row without finished work before launches pause.
-const MAX_STRIKES: u32 = 5;
 /// The first pause after too many strikes; it doubles with each further one.
 const STRIKE_PAUSE: Span = Span::from_mins(3);
 /// The longest pause after too many strikes.
@@ -90,6 +88,7 @@ impl State {
             return Err(format!("runner {} has another machine already", event.runner));
         }
         let was_over = !runner.may_live();
+        let scope = runner.request.scope.clone();
         let at = self.at;
         self.change_runner(event.runner, |runner| {
             runner.machine = Some(event.machine.clone());
@@ -117,6 +116,8 @@ impl State {
                 | RunnerPhase::Stopped(Certificate::Terminated | Certificate::Ended) => {}
             }
         });
+        // A launch went through: the credentials are accepted again.
+        self.credentials.remove(&scope);
         if was_over && self.runners.get(&event.runner).is_some_and(Runner::may_live) {
             self.stopped.retain(|id| *id != event.runner);
         }

@@ -15,7 +15,7 @@ pub fn decide(state: &State, command: Command) -> Result<Vec<Event>, Rejection> 
         return Err(Rejection::ReadOnly(why.to_owned()));
     }
     match command {
-        Command::Allow { offering, max } => Ok(rules::allow(state, *offering, max)),
+        Command::Allow { offering, max, min } => rules::allow(state, *offering, max, min),
         Command::Remove(filter) => rules::remove(state, &filter),
         Command::Enable if state.is_enabled() => Ok(Vec::new()),
         Command::Enable => Ok(vec![AutoscalingEnabled {}.into()]),

@@ -7,4 +7,4 @@ mod stop;
 mod submit;
 
 pub use decide::decide;
-pub use rules::victims;
+pub use rules::{Victim, preview, victims};

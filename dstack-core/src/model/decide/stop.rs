@@ -1,7 +1,6 @@
 //! Workflows and runners stopped by hand.
 
-use super::rules::stopping;
-use crate::model::event::StopRequested;
+use crate::model::event::{RunnerStopping, StopRequested};
 use crate::model::state::RunnerPhase;
 use crate::model::{Event, Rejection, RunId, RunnerId, State, StopReason, WorkflowId};
 
@@ -38,7 +37,7 @@ pub(super) fn stop_runner(state: &State, id: RunnerId) -> Result<Vec<Event>, Rej
         RunnerPhase::Stopping => Ok(Vec::new()),
         RunnerPhase::Stopped(_) => Err(Rejection::AlreadyOver(format!("runner {id}"))),
         RunnerPhase::Wanted | RunnerPhase::Launched | RunnerPhase::Ready => {
-            Ok(stopping(vec![id], &StopReason::ByHand).collect())
+            Ok(vec![RunnerStopping { runner: id, reason: StopReason::ByHand }.into()])
         }
     }
 }

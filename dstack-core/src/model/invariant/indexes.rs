@@ -18,7 +18,10 @@ pub fn indexes(state: &State) -> Result<(), String> {
         ("starting", rebuilt.starting == state.starting),
         ("idle", rebuilt.idle == state.idle),
         ("pools", rebuilt.pools == state.pools),
+        ("names", rebuilt.names == state.names),
         ("order", rebuilt.order == state.order),
+        ("exclusive", rebuilt.exclusive == state.exclusive),
+        ("warm", rebuilt.warm == state.warm),
         ("skips", rebuilt.skips == state.skips),
         ("open_runs", rebuilt.open_runs == state.open_runs),
     ];

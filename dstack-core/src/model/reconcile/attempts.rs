@@ -1,6 +1,6 @@
 //! What becomes of attempts.
 
-use crate::model::event::{AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
+use crate::model::event::{ArtifactsSaved, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::state::{Phase, Workflow};
 use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State};
 
@@ -34,6 +34,14 @@ fn end_of(workflow: &Workflow, attempt: AttemptId, exit: Exit, manifest: Option<
         AttemptStopped { attempt, manifest }.into()
     } else {
         ResultsKept { attempt, manifest, missing: missing.to_vec() }.into()
+    }
+}
+
+pub(super) fn saved(state: &State, attempt: AttemptId, manifest: Option<BlobId>) -> Vec<Event> {
+    let workflow = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt));
+    match workflow.filter(|workflow| matches!(workflow.phase, Phase::Assigned(_)) && !workflow.is_saved()) {
+        Some(_) => vec![ArtifactsSaved { attempt, manifest }.into()],
+        None => Vec::new(),
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a launch was answered.
 
+use std::iter;
+
 use crate::cloud::{LaunchError, Machine};
 use crate::model::event::{
-    LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
+    CredentialsRefused, LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
 };
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{Certificate, ClaimNumber, Event, RunnerId, Span, State, StopReason};
+use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Span, State, StopReason};
 
 /// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
 const CAPACITY_PAUSE: Span = Span::from_mins(3);
@@ -13,6 +15,10 @@ const CAPACITY_PAUSE: Span = Span::from_mins(3);
 const MAX_CAPACITY_PAUSE: Span = Span::from_mins(60);
 /// How long an offering is not asked for after the account's quota was reached.
 const QUOTA_PAUSE: Span = Span::from_mins(30);
+/// How long nothing is launched where the credentials are not accepted; it doubles while they are not.
+const CREDENTIALS_PAUSE: Span = Span::from_secs(30);
+/// The longest such pause: new credentials are tried within that time, whoever changed them.
+const MAX_CREDENTIALS_PAUSE: Span = Span::from_mins(5);
 
 pub(super) fn answered(
     state: &State,
@@ -24,12 +30,8 @@ pub(super) fn answered(
     match answer {
         Ok(machine) => launched(id, runner, machine),
         // Nothing is known, or nothing was done: the claim's end decides.
-        Err(
-            LaunchError::Unknown(_)
-            | LaunchError::Mismatch(_)
-            | LaunchError::Throttled(_)
-            | LaunchError::Credentials(_),
-        ) => Vec::new(),
+        Err(LaunchError::Unknown(_) | LaunchError::Mismatch(_) | LaunchError::Throttled(_)) => Vec::new(),
+        Err(LaunchError::Credentials(why)) => credentials_refused(state, runner, why),
         Err(LaunchError::Ended) => {
             if !runner.may_live() {
                 return Vec::new();
@@ -42,16 +44,12 @@ pub(super) fn answered(
             let pause = (!permanent).then(|| capacity_pause(state, runner, zone.as_deref()));
             let rule = runner.request.rule.clone();
             let said = OfferingUnavailable { rule, zone, pause, why: why.clone() }.into();
-            refused(id, runner, claim, why, Some(said))
+            refused(id, runner, claim, why, vec![said])
         }
-        Err(LaunchError::Quota(why)) => {
-            let rule = runner.request.rule.clone();
-            let said = OfferingUnavailable { rule, zone: None, pause: Some(QUOTA_PAUSE), why: why.clone() }.into();
-            refused(id, runner, claim, why, Some(said))
-        }
+        Err(LaunchError::Quota(why)) => refused(id, runner, claim, why, quota_reached(state, runner, why)),
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
             let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
-            refused(id, runner, claim, why, Some(said))
+            refused(id, runner, claim, why, vec![said])
         }
     }
 }
@@ -80,17 +78,42 @@ fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
 
 /// A definite refusal. It is a death certificate only while the claim it was sent under is the open one: then every earlier
 /// claim is closed, and no send of this one is in doubt.
-fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: Option<Event>) -> Vec<Event> {
+fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: Vec<Event>) -> Vec<Event> {
     if !runner.may_live() {
         return Vec::new();
     }
-    let mut events: Vec<Event> = said.into_iter().collect();
+    let mut events = said;
     if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
         events.push(LaunchFailed { runner: id, claim, why: why.to_owned() }.into());
         let reason = StopReason::LaunchFailed(why.to_owned());
         events.push(RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into());
     }
     events
+}
+
+/// The rule, and every other of the same quota that asks for no less.
+fn quota_reached(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
+    let own = &runner.request.rule;
+    let others =
+        state.rules().iter().filter(|(key, rule)| *key != own && runner.offering.shares_quota_with(&rule.offering));
+    let said = |rule: &RuleKey| OfferingUnavailable {
+        rule: rule.clone(),
+        zone: None,
+        pause: Some(QUOTA_PAUSE),
+        why: why.to_owned(),
+    };
+    iter::once(own).chain(others.map(|(key, _)| key)).map(|rule| said(rule).into()).collect()
+}
+
+/// Nothing happened: launches of the scope pause, ever longer, until one goes through.
+fn credentials_refused(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
+    let scope = &runner.request.scope;
+    let known = state.credentials().get(scope);
+    if known.is_some_and(|known| known.holds(state.at())) || !runner.may_live() {
+        return Vec::new();
+    }
+    let pause = known.map_or(CREDENTIALS_PAUSE, |known| known.pause.doubled_up_to(MAX_CREDENTIALS_PAUSE));
+    vec![CredentialsRefused { scope: scope.clone(), pause, why: why.to_owned() }.into()]
 }
 
 fn capacity_pause(state: &State, runner: &Runner, zone: Option<&str>) -> Span {

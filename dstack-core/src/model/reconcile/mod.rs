@@ -4,6 +4,7 @@ mod attempts;
 mod launches;
 mod machines;
 mod observation;
+mod prices;
 #[expect(clippy::module_inception, reason = "reconciling itself is this folder's main thing")]
 mod reconcile;
 mod sightings;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use super::sightings::Sighting;
 use crate::cloud::{LaunchError, Look, Machine};
-use crate::model::{At, AttemptId, BlobId, ClaimNumber, Exit, Identity, Loss, MachineId, RunnerId, Scope, Token};
+use crate::model::{
+    At, AttemptId, BlobId, ClaimNumber, Exit, Identity, Loss, MachineId, Offering, RunnerId, Scope, Token,
+};
 
 /// What a runner answers at the first contact.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -95,6 +97,20 @@ pub enum Observation {
         manifest: Option<BlobId>,
         /// Declared artifacts that were not there.
         missing: Vec<String>,
+    },
+    /// What the attempt had made of its artifacts is safe, though it still runs.
+    Saved {
+        /// The attempt.
+        attempt: AttemptId,
+        /// List of those that were there.
+        manifest: Option<BlobId>,
+    },
+    /// A provider's catalogue as it is now: what it says of the prices of allowed offerings.
+    Priced {
+        /// When it was asked for, in log time.
+        at: At,
+        /// All of it.
+        offerings: Vec<Offering>,
     },
     /// The attempt ended without a result that counts.
     Lost {

@@ -1,6 +1,6 @@
 //! One observation against the state.
 
-use super::{Greeting, Observation, attempts, launches, machines};
+use super::{Greeting, Observation, attempts, launches, machines, prices};
 use crate::model::event::{ClaimClosed, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason};
@@ -38,6 +38,8 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
         Observation::Finished { attempt, exit } => attempts::finished(state, *attempt, *exit),
         Observation::Exited { attempt, exit } => attempts::exited(state, *attempt, *exit),
         Observation::Kept { attempt, manifest, missing } => attempts::kept(state, *attempt, *manifest, missing),
+        Observation::Saved { attempt, manifest } => attempts::saved(state, *attempt, *manifest),
+        Observation::Priced { at, offerings } => prices::priced(state, *at, offerings),
         Observation::Lost { attempt, loss } => attempts::lost(state, *attempt, loss),
     }
 }

@@ -6,9 +6,12 @@ use crate::model::state::RunnerPhase;
 use crate::model::{ClaimNumber, Item, Plan, RunnerId, Scope, State, Tick};
 
 /// How many more claims may be opened in each scope: a step claims no more than the limiter lets it send in time.
-pub(super) fn allowances<'a>(state: &'a State, tick: &'a Tick, plan: &Plan) -> BTreeMap<&'a Scope, u32> {
+pub(super) fn allowances<'a>(
+    state: &'a State,
+    tick: &'a Tick,
+    stopping: &BTreeSet<RunnerId>,
+) -> BTreeMap<&'a Scope, u32> {
     // Nobody sends for a runner that is being stopped.
-    let stopping = stopped_by(plan);
     let mut left: BTreeMap<_, _> = tick.scopes.iter().map(|(scope, known)| (scope, known.allowance)).collect();
     let starting = state.starting.iter().map(|(_, id)| id).filter(|id| !stopping.contains(id));
     for runner in starting.filter_map(|id| state.runners().get(id)) {
@@ -26,12 +29,21 @@ pub(super) fn stopped_by(plan: &Plan) -> BTreeSet<RunnerId> {
     plan.items.iter().filter_map(stopped).collect()
 }
 
-pub(super) fn renew<'a>(state: &'a State, left: &mut BTreeMap<&'a Scope, u32>, plan: &mut Plan) {
-    let stopping = stopped_by(plan);
+pub(super) fn renew<'a>(
+    state: &'a State,
+    tick: &Tick,
+    stopping: &BTreeSet<RunnerId>,
+    left: &mut BTreeMap<&'a Scope, u32>,
+    plan: &mut Plan,
+) {
     for (_, id) in &state.starting {
         let Some(runner) = state.runners().get(id) else { continue };
         let is_unclaimed = runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none();
         if !is_unclaimed || stopping.contains(id) {
+            continue;
+        }
+        if let Some(refused) = state.credentials().get(&runner.request.scope).filter(|known| known.holds(tick.at)) {
+            refused.until.into_iter().for_each(|until| plan.wake_at(until));
             continue;
         }
         let Some(left) = left.get_mut(&runner.request.scope).filter(|left| **left > 0) else { continue };

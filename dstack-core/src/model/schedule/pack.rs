@@ -1,96 +1,172 @@
 //! Where a workflow fits: free room on runners, with what this plan has already given away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
-use crate::model::state::{Room, Rooms, Used};
-use crate::model::{Needs, Offering, RuleKey, RunnerId, State};
+use crate::model::plan::Fit;
+use crate::model::state::{Alike, Room, Rooms, Shape, Used};
+use crate::model::{MilliCpu, Needs, Offering, RuleKey, RunnerId, State, WorkflowId};
 
 /// A runner that is being started, or that this plan wants: it can be promised to workflows, but takes none yet.
 #[derive(Debug)]
 pub(super) struct Promise<'a> {
-    pub(super) runner: Option<RunnerId>,
-    pub(super) rule: &'a RuleKey,
-    pub(super) offering: &'a Offering,
+    runner: Option<RunnerId>,
+    rule: &'a RuleKey,
+    offering: &'a Offering,
     used: Used,
     count: u32,
     is_exclusive: bool,
 }
 
+/// How far the search for one shape has come: what did not take it earlier in this plan does not later either.
+#[derive(Debug, Default)]
+pub(super) struct Cursor<'a> {
+    shared: Option<&'a Room>,
+    empty: Option<&'a Room>,
+    promise: usize,
+}
+
 /// Free room as this plan has left it.
 pub(super) struct Packing<'a> {
     state: &'a State,
-    /// Runners whose room in the state no longer holds.
+    /// Runners whose room in the state no longer holds: suspects, those that this plan gives work to, those that are kept.
     changed: BTreeSet<RunnerId>,
-    /// Their rooms as they are now.
+    /// Rooms of those that this plan gave work to, as they are now.
     rooms: Rooms,
+    /// Those of them that have less left than anything that waits needs.
+    full: Rooms,
+    /// The least processor that anything that waits and shares needs.
+    least_cpu: MilliCpu,
+    /// Those that this plan gave away whole.
+    exclusive: BTreeSet<RunnerId>,
+    /// Of runners with equal rooms, the last one that was given work: those before it were given some too.
+    passed: BTreeMap<&'a Room, RunnerId>,
+    has_empty: bool,
+    widest: Vec<(u32, MilliCpu)>,
     promises: Vec<Promise<'a>>,
     pools: BTreeMap<&'a RuleKey, Used>,
+    /// Pools of which nothing is given away any more: they are kept.
+    closed: BTreeSet<&'a RuleKey>,
+    kept: BTreeMap<RunnerId, WorkflowId>,
+    suspects: &'a BTreeSet<RunnerId>,
 }
 
 impl<'a> Packing<'a> {
-    pub(super) fn new(state: &'a State, suspects: &BTreeSet<RunnerId>) -> Self {
+    pub(super) fn new(state: &'a State, suspects: &'a BTreeSet<RunnerId>, stopping: &BTreeSet<RunnerId>) -> Self {
         // In the order in which they were wanted: then planning again promises each to the same workflow.
         let promises = state.starting.iter().filter_map(|(_, id)| {
-            let runner = state.runners().get(id).filter(|runner| runner.is_starting())?;
+            let runner = state.runners().get(id).filter(|runner| runner.is_starting() && !stopping.contains(id))?;
             Some(Promise::new(Some(*id), &runner.request.rule, &runner.offering))
         });
         Self {
             state,
             changed: suspects.clone(),
             rooms: Rooms::default(),
+            full: Rooms::default(),
+            least_cpu: least_cpu(state),
+            exclusive: BTreeSet::new(),
+            passed: BTreeMap::new(),
+            has_empty: state.rooms.has_empty(),
+            widest: state.rooms.widest(),
             promises: promises.collect(),
             pools: state.pools.iter().map(|(rule, used)| (rule, *used)).collect(),
+            closed: BTreeSet::new(),
+            kept: BTreeMap::new(),
+            suspects,
         }
     }
 
-    /// Runners that this plan stops are no longer started for anybody.
-    pub(super) fn forget(&mut self, stopping: &BTreeSet<RunnerId>) {
-        self.promises.retain(|promise| promise.runner.is_none_or(|id| !stopping.contains(&id)));
-    }
-
-    /// A runner that takes work now and has room for these needs.
-    pub(super) fn place(&mut self, needs: &Needs) -> Option<RunnerId> {
-        let (room, id) = self.find(needs)?;
+    /// A runner that takes work now and has room for this shape: of those that have work the one with the least left, else an
+    /// empty one.
+    pub(super) fn place(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(RunnerId, Fit)> {
+        let (room, id) = self.beside(shape, cursor).or_else(|| self.alone(shape, cursor))?;
+        let fit = if room.is_empty { Fit::Alone } else { Fit::Beside };
         let rule = &self.state.runners().get(&id)?.request.rule;
-        self.use_pool(rule, needs);
-        self.changed.insert(id);
-        self.rooms.remove(&room, id);
-        if needs.may_share() {
-            self.rooms.insert(room.without(needs), id);
+        self.use_pool(rule, &shape.needs);
+        if !self.changed.insert(id) {
+            self.rooms.remove(&room, id);
         }
-        Some(id)
+        if shape.needs.may_share() {
+            let room = room.without(&shape.needs);
+            let rooms = if room.free.cpu < self.least_cpu { &mut self.full } else { &mut self.rooms };
+            rooms.insert(room, id);
+        } else {
+            self.exclusive.insert(id);
+        }
+        Some((id, fit))
     }
 
-    fn find(&self, needs: &Needs) -> Option<(Room, RunnerId)> {
-        let fits = |room: &Room, id: RunnerId| {
-            room.takes(needs)
-                && self.state.runners().get(&id).is_some_and(|runner| {
-                    needs.fit(&runner.offering) && self.fits_pool(&runner.request.rule, &runner.offering, needs)
-                })
-        };
-        let mut changed = self.rooms.with_cpu_for(needs).filter_map(|(room, ids)| Some((room, *ids.first()?)));
-        let mut unchanged = self
-            .state
+    fn beside(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(Room, RunnerId)> {
+        if !shape.needs.may_share() {
+            return None;
+        }
+        let least = shape.used;
+        let changed = self
             .rooms
-            .with_cpu_for(needs)
-            .filter_map(|(room, ids)| Some((room, *ids.iter().find(|id| !self.changed.contains(id))?)));
-        let first_of = |(room, id): &(&Room, RunnerId)| fits(room, *id);
-        let one = changed.find(first_of);
-        let other = unchanged.find(first_of);
-        let (room, id) = one.into_iter().chain(other).min()?;
-        Some((room.clone(), id))
+            .scan(false, least, None)
+            .find_map(|(room, ids)| ids.iter().find(|id| self.takes(room, **id, shape)).map(|id| (room.clone(), *id)));
+        // No room in the state is wider than the widest.
+        let is_wide = self.widest.iter().any(|(gpus, cpu)| least.gpus <= *gpus && least.cpu <= *cpu);
+        let unchanged = if is_wide { self.unchanged(shape, false, cursor.shared) } else { None };
+        cursor.shared = unchanged.map(|(room, _)| room).or(cursor.shared);
+        let unchanged_is_first = match (&changed, unchanged) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some((room, id)), Some((other, other_id))) => (other, other_id) < (room, *id),
+        };
+        if !unchanged_is_first {
+            return changed;
+        }
+        unchanged.map(|found| self.pass(found))
+    }
+
+    fn alone(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(Room, RunnerId)> {
+        let found = if self.has_empty { self.unchanged(shape, true, cursor.empty) } else { None };
+        cursor.empty = found.map(|(room, _)| room).or(cursor.empty);
+        found.map(|found| self.pass(found))
+    }
+
+    fn pass(&mut self, (room, id): (&'a Room, RunnerId)) -> (Room, RunnerId) {
+        self.passed.insert(room, id);
+        (room.clone(), id)
+    }
+
+    /// The first room of the state that this plan has not touched and that takes the shape.
+    fn unchanged(&self, shape: &Shape, is_empty: bool, from: Option<&Room>) -> Option<(&'a Room, RunnerId)> {
+        let mut rooms = self.state.rooms.scan(is_empty, shape.used, from);
+        rooms.find_map(|alike| self.untouched(alike).filter(|(room, id)| self.takes(room, *id, shape)))
+    }
+
+    /// The first of runners with equal rooms whose room this plan has not changed.
+    fn untouched(&self, (room, ids): Alike<'a>) -> Option<(&'a Room, RunnerId)> {
+        let after = self.passed.get(room).map_or(Bound::Unbounded, |last| Bound::Excluded(*last));
+        let mut left = ids.range((after, Bound::Unbounded));
+        left.find(|id| !self.changed.contains(id)).map(|id| (room, *id))
+    }
+
+    fn takes(&self, room: &Room, id: RunnerId, shape: &Shape) -> bool {
+        room.takes(&shape.needs)
+            && self.state.runners().get(&id).is_some_and(|runner| {
+                shape.needs.fit(&runner.offering)
+                    && self.fits_pool(&runner.request.rule, &runner.offering, &shape.needs)
+            })
     }
 
     /// A runner that is being started and could take these needs; promised to them from now on.
-    pub(super) fn promise(&mut self, needs: &Needs) -> Option<Option<RunnerId>> {
-        let place = self
-            .promises
-            .iter()
-            .position(|promise| promise.takes(needs) && self.fits_pool(promise.rule, promise.offering, needs))?;
-        let rule = self.promises[place].rule;
+    pub(super) fn promise(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<Option<RunnerId>> {
+        let needs = &shape.needs;
+        let takes =
+            |promise: &Promise<'_>| promise.takes(needs) && self.fits_pool(promise.rule, promise.offering, needs);
+        let left = self.promises.get(cursor.promise..)?;
+        let Some(ahead) = left.iter().position(takes) else {
+            cursor.promise = self.promises.len();
+            return None;
+        };
+        cursor.promise += ahead;
+        let rule = self.promises[cursor.promise].rule;
         self.use_pool(rule, needs);
-        let promise = &mut self.promises[place];
-        promise.used = promise.used.plus(Used::by(needs));
+        let promise = &mut self.promises[cursor.promise];
+        promise.used = promise.used.plus(shape.used);
         promise.count += 1;
         promise.is_exclusive |= !needs.may_share();
         Some(promise.runner)
@@ -101,10 +177,61 @@ impl<'a> Packing<'a> {
         self.promises.push(Promise::new(None, rule, offering));
     }
 
+    /// Keeps a runner free for a workflow that was overtaken too often: of those that could hold it the emptiest, else one that
+    /// a workflow has for itself.
+    pub(super) fn keep(&mut self, shape: &Shape, workflow: WorkflowId) -> Option<RunnerId> {
+        let could =
+            |id: RunnerId| self.state.runners().get(&id).is_some_and(|runner| shape.needs.fit(&runner.offering));
+        let pick = |alike| self.untouched(alike).map(|(_, id)| id).filter(|id| could(*id));
+        let unchanged = self.state.rooms.emptiest(pick);
+        let first = |(_, ids): Alike<'_>| ids.iter().copied().find(|id| could(*id));
+        let (open, full) = (self.rooms.emptiest(first), self.full.emptiest(first));
+        let emptier = |(room, id): (&Room, RunnerId), (other, other_id): (&Room, RunnerId)| {
+            room.cmp_emptiness(other).then(other_id.cmp(&id)).is_gt()
+        };
+        let changed = match (open, full) {
+            (Some(one), Some(other)) if emptier(other, one) => Some(other),
+            (one, other) => one.or(other),
+        };
+        let (id, room) = match (unchanged, changed) {
+            (Some(one), Some(other)) if emptier(other, one) => (other.1, Some(other.0.clone())),
+            (Some(one), _) => (one.1, None),
+            (None, Some(other)) => (other.1, Some(other.0.clone())),
+            (None, None) => {
+                let whole = self.state.exclusive.iter().chain(&self.exclusive);
+                let free = whole.filter(|id| !self.kept.contains_key(id) && !self.suspects.contains(id));
+                (free.filter(|id| could(**id)).min().copied()?, None)
+            }
+        };
+        if let Some(room) = room {
+            self.rooms.remove(&room, id);
+            self.full.remove(&room, id);
+        }
+        self.changed.insert(id);
+        self.kept.insert(id, workflow);
+        let runner = self.state.runners().get(&id)?;
+        if runner.offering.pooled {
+            self.closed.insert(&runner.request.rule);
+        }
+        Some(id)
+    }
+
+    /// A kept runner that has room for this shape now, which it does not get.
+    pub(super) fn withheld(&self, shape: &Shape) -> Option<RunnerId> {
+        let mut kept = self.kept.keys().copied();
+        kept.find(|id| {
+            let runner = self.state.runners().get(id).filter(|runner| shape.needs.fit(&runner.offering));
+            runner.and_then(Room::of).is_some_and(|room| room.takes(&shape.needs))
+        })
+    }
+
     /// Whether what all runners of a rule share has room for these needs too.
     pub(super) fn fits_pool(&self, rule: &RuleKey, offering: &Offering, needs: &Needs) -> bool {
+        if !offering.pooled {
+            return true;
+        }
         let used = self.pools.get(rule).copied().unwrap_or_default();
-        !offering.pooled || used.plus(Used::by(needs)).fits_in(Used::all_of(offering))
+        !self.closed.contains(rule) && used.plus(Used::by(needs)).fits_in(Used::all_of(offering))
     }
 
     fn use_pool(&mut self, rule: &'a RuleKey, needs: &Needs) {
@@ -114,10 +241,15 @@ impl<'a> Packing<'a> {
         }
     }
 
-    /// Runners that this plan gives work to.
-    pub(super) fn into_used(self) -> BTreeSet<RunnerId> {
-        self.changed
+    /// Runners that this plan gives work to, keeps or does not trust; and those that it keeps, each with the workflow.
+    pub(super) fn into_parts(self) -> (BTreeSet<RunnerId>, BTreeMap<RunnerId, WorkflowId>) {
+        (self.changed, self.kept)
     }
+}
+
+fn least_cpu(state: &State) -> MilliCpu {
+    let sharing = state.queue().heads().filter(|(_, head)| head.shape.needs.may_share());
+    sharing.map(|(_, head)| head.shape.used.cpu).min().unwrap_or_default()
 }
 
 impl<'a> Promise<'a> {

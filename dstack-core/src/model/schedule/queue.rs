@@ -1,46 +1,107 @@
 //! The walk through the queue: priority, then submission, a whole shape closed at the first that finds no place.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 
-use super::claims::stopped_by;
 use super::launch::Launches;
-use super::pack::Packing;
-use crate::model::state::QueueKey;
-use crate::model::{AttemptId, Item, Needs, Plan, RunnerId, Scope, State, Tick};
+use super::pack::{Cursor, Packing};
+use crate::model::plan::LaunchReason;
+use crate::model::state::{Head, MAX_OVERTAKINGS, QueueKey, Shape};
+use crate::model::{AttemptId, Item, Plan, RunnerId, State, Tick, WaitReason, Waiting, WorkflowId};
 
-/// Places what can be placed; returns the runners that work was given to.
+/// One shape in the walk.
+struct Turn<'a> {
+    shape: &'a Shape,
+    /// Those behind its first, once that is placed.
+    rest: Option<btree_set::Iter<'a, QueueKey>>,
+    /// How often the first was overtaken; of others the state knows.
+    overtaken: Option<u32>,
+    cursor: Cursor<'a>,
+}
+
+/// Places what can be placed; returns the runners that work was given to, and those that are kept.
 pub(super) fn walk<'a>(
     state: &'a State,
     tick: &'a Tick,
-    allowances: BTreeMap<&'a Scope, u32>,
+    stopping: &BTreeSet<RunnerId>,
+    launches: &mut Launches<'a>,
     plan: &mut Plan,
 ) -> BTreeSet<RunnerId> {
-    let mut packing = Packing::new(state, &tick.suspects);
-    packing.forget(&stopped_by(plan));
-    let mut launches = Launches::new(state, tick, allowances);
-    // The first of each shape; a shape whose first finds no place is closed: those behind it need the same.
-    let mut shapes: Vec<(&Needs, std::collections::btree_set::Iter<'_, QueueKey>)> =
-        state.queue().shapes().map(|(needs, keys)| (needs, keys.iter())).collect();
-    let mut heads: BTreeMap<QueueKey, usize> = BTreeMap::new();
-    for (place, (_, keys)) in shapes.iter_mut().enumerate() {
-        heads.extend(keys.next().map(|key| (*key, place)));
-    }
-    while let Some((key, place)) = heads.pop_first() {
-        let (needs, keys) = &mut shapes[place];
-        let workflow = key.workflow;
-        let number = state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
-        if let Some(runner) = packing.place(needs) {
-            plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner });
-        } else if let Some(runner) = packing.promise(needs) {
-            plan.starting.insert(workflow, runner);
-        } else if let Err(reason) = launches.launch(&mut packing, needs, workflow, plan) {
-            plan.waiting.insert((*needs).clone(), reason);
-            continue;
+    let mut packing = Packing::new(state, &tick.suspects, stopping);
+    let mut reasons = Vec::new();
+    let mut firsts = state.queue().heads().peekable();
+    // Shapes of which the first is placed, at the one that is first now.
+    let mut others: BTreeMap<QueueKey, Turn<'a>> = BTreeMap::new();
+    loop {
+        let is_other = match (firsts.peek(), others.first_key_value()) {
+            (Some((first, _)), Some((other, _))) => other < *first,
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (None, None) => break,
+        };
+        let next = if is_other {
+            others.pop_first()
         } else {
-            packing.promise(needs);
-            plan.starting.insert(workflow, None);
+            let turn = |head: &'a Head| Turn {
+                shape: &head.shape,
+                rest: None,
+                overtaken: Some(head.overtaken),
+                cursor: Cursor::default(),
+            };
+            firsts.next().map(|(key, head)| (*key, turn(head)))
+        };
+        let Some((key, mut turn)) = next else { break };
+        match take_turn(state, &mut packing, launches, &mut turn, key.workflow, plan) {
+            Ok(()) => {
+                let rest = turn.rest.get_or_insert_with(|| state.queue().behind_first(turn.shape));
+                turn.overtaken = None;
+                if let Some(next) = rest.next() {
+                    others.insert(*next, turn);
+                }
+            }
+            Err(reason) => reasons.push((turn.shape.needs.clone(), reason)),
         }
-        heads.extend(keys.next().map(|next| (*next, place)));
     }
-    packing.into_used()
+    plan.waiting = Waiting::new(reasons);
+    let (used, kept) = packing.into_parts();
+    plan.kept = kept;
+    used
+}
+
+/// A running runner with room, else one that is starting, else a new one; else the reason, and a runner kept for who was
+/// overtaken too often. Those behind it of its shape need the same, and find the same.
+fn take_turn<'a>(
+    state: &'a State,
+    packing: &mut Packing<'a>,
+    launches: &mut Launches<'a>,
+    turn: &mut Turn<'a>,
+    workflow: WorkflowId,
+    plan: &mut Plan,
+) -> Result<(), WaitReason> {
+    let shape = turn.shape;
+    if let Some((runner, why)) = packing.place(shape, &mut turn.cursor) {
+        let number = state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
+        plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
+        return Ok(());
+    }
+    if let Some(runner) = packing.promise(shape, &mut turn.cursor) {
+        plan.starting.insert(workflow, runner);
+        return Ok(());
+    }
+    match launches.launch(packing, shape, LaunchReason::For(workflow), plan) {
+        Ok(()) => {
+            packing.promise(shape, &mut turn.cursor);
+            plan.starting.insert(workflow, None);
+            Ok(())
+        }
+        Err(reason) => {
+            let known = || state.workflow(workflow).map_or(0, |known| known.overtaken);
+            if turn.overtaken.unwrap_or_else(known) >= MAX_OVERTAKINGS
+                && launches.has_live(shape)
+                && let Some(runner) = packing.keep(shape, workflow)
+            {
+                return Err(WaitReason::Kept(runner));
+            }
+            Err(packing.withheld(shape).map_or(reason, WaitReason::KeptForEarlier))
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The policy's entrance.
 
+use super::launch::Launches;
 use super::{claims, queue, skip, timers};
 use crate::model::{Plan, State, Tick};
 
@@ -14,10 +15,13 @@ pub fn schedule(state: &State, tick: &Tick) -> Plan {
     }
     skip::skip_hopeless(state, &mut plan);
     timers::stop_overdue(state, tick, &mut plan);
-    let mut allowances = claims::allowances(state, tick, &plan);
-    claims::renew(state, &mut allowances, &mut plan);
-    let used = queue::walk(state, tick, allowances, &mut plan);
-    timers::stop_idle(state, tick, &used, &mut plan);
+    let stopping = claims::stopped_by(&plan);
+    let mut allowances = claims::allowances(state, tick, &stopping);
+    claims::renew(state, tick, &stopping, &mut allowances, &mut plan);
+    let mut launches = Launches::new(state, tick, allowances);
+    let used = queue::walk(state, tick, &stopping, &mut launches, &mut plan);
+    launches.fill(|rule| timers::alive(state, rule, &stopping), &mut plan);
+    timers::stop_idle(state, tick, &used, &stopping, &launches, &mut plan);
     plan
 }
 

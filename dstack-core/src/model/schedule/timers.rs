@@ -2,10 +2,11 @@
 //!
 //! A timer fires only after a complete look that began after it ran out: a machine that slept looks before it judges.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::launch::Launches;
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{At, Item, Plan, RunnerId, Scope, Span, State, StopReason, Tick};
+use crate::model::{At, Item, Plan, RuleKey, RunnerId, Scope, Span, State, StopReason, Tick};
 
 /// Runners that should have been launched or ready by now.
 pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
@@ -16,7 +17,7 @@ pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
             RunnerPhase::Launched => (state.settings().boot_timeout, StopReason::BootTimeout),
             RunnerPhase::Ready | RunnerPhase::Stopping | RunnerPhase::Stopped(_) => continue,
         };
-        let deadline = runner.since.plus(span);
+        let deadline = since(state, runner).plus(span);
         if has_fired(tick, &runner.request.scope, deadline) {
             plan.items.push(Item::Stop { runner: *id, reason });
         } else {
@@ -25,8 +26,39 @@ pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
     }
 }
 
-/// Ready runners without work that this plan gives none, and that were idle for long enough.
-pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, plan: &mut Plan) {
+/// While the credentials are not accepted nothing happens, and a launch is not late.
+fn since(state: &State, runner: &Runner) -> At {
+    let refused = state.credentials().get(&runner.request.scope).and_then(|known| known.until);
+    match (runner.phase, refused) {
+        (RunnerPhase::Wanted, Some(until)) => runner.since.max(until),
+        (_, _) => runner.since,
+    }
+}
+
+/// Runners of a rule that are not on their way out.
+pub(super) fn alive(state: &State, rule: &RuleKey, stopping: &BTreeSet<RunnerId>) -> u32 {
+    let stays =
+        |(id, runner): &(RunnerId, &Runner)| (runner.is_starting() || runner.takes_work()) && !stopping.contains(id);
+    u32::try_from(state.live_of(rule).filter(stays).count()).unwrap_or(u32::MAX)
+}
+
+/// Ready runners without work that this plan gives none, and that were idle for long enough; of a rule with a minimum no more
+/// than it has above that.
+pub(super) fn stop_idle<'a>(
+    state: &'a State,
+    tick: &Tick,
+    used: &BTreeSet<RunnerId>,
+    stopping: &BTreeSet<RunnerId>,
+    launches: &Launches<'_>,
+    plan: &mut Plan,
+) {
+    let mut spare: BTreeMap<&'a RuleKey, u32> = BTreeMap::new();
+    if state.is_enabled() {
+        spare.extend(state.warm.iter().filter_map(|key| {
+            let alive = alive(state, key, stopping).saturating_add(launches.planned(key));
+            Some((key, alive.saturating_sub(state.rules().get(key)?.min)))
+        }));
+    }
     for (since, id) in &state.idle {
         let Some(runner) = state.runners().get(id) else { continue };
         if used.contains(id) {
@@ -36,10 +68,17 @@ pub(super) fn stop_idle(state: &State, tick: &Tick, used: &BTreeSet<RunnerId>, p
             plan.items.push(Item::Stop { runner: *id, reason: StopReason::Interrupted });
             continue;
         }
+        let mut spare = spare.get_mut(&runner.request.rule);
+        if spare.as_ref().is_some_and(|spare| **spare == 0) {
+            continue;
+        }
         let span = idle_timeout(state, runner);
         let deadline = since.plus(span);
         if span == Span::ZERO || has_fired(tick, &runner.request.scope, deadline) {
             plan.items.push(Item::Stop { runner: *id, reason: StopReason::Idle });
+            if let Some(spare) = &mut spare {
+                **spare -= 1;
+            }
         } else {
             await_timer(tick, &runner.request.scope, deadline, plan);
         }

@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::room::Used;
 use crate::model::{
     Address, At, AttemptId, Certificate, ClaimEnd, ClaimNumber, ControllerId, Identity, LaunchRequest, MachineId,
-    MicroUsd, Offering, Place, RunnerId, Seq, StopReason, Token,
+    MicroUsd, Offering, Place, RunnerId, Seq, Span, StopReason, Token,
 };
+
+/// A runner that has been ready for so long does not die of what made others of its rule die.
+const TRIAL: Span = Span::from_mins(10);
 
 /// Where a runner is in its life. It only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -99,6 +102,25 @@ impl Runner {
     /// Whether it takes work now.
     pub const fn takes_work(&self) -> bool {
         matches!(self.phase, RunnerPhase::Ready) && !self.noticed
+    }
+
+    /// Whether it has yet to show that runners of its rule live: it has finished no work, and has not been ready for long.
+    pub fn is_on_trial(&self, at: At) -> bool {
+        match self.phase {
+            RunnerPhase::Wanted | RunnerPhase::Launched => true,
+            RunnerPhase::Ready => self.trial_end().is_some_and(|end| at < end),
+            RunnerPhase::Stopping | RunnerPhase::Stopped(_) => false,
+        }
+    }
+
+    /// Whether it has shown that runners of its rule live.
+    pub fn has_proven(&self, at: At) -> bool {
+        self.phase == RunnerPhase::Ready && !self.is_on_trial(at)
+    }
+
+    /// When it has been ready for long enough, if it has finished no work until then.
+    pub fn trial_end(&self) -> Option<At> {
+        (self.phase == RunnerPhase::Ready && self.finished == 0).then(|| self.since.plus(TRIAL))
     }
 
     /// The claim that is open, if one is.

@@ -12,9 +12,10 @@ mod state;
 
 pub use fault::{Fault, Faults};
 pub use machine::{Claim, Runner, RunnerPhase};
-pub use queue::{Queue, QueueKey};
+pub use queue::{Fits, Head, MAX_OVERTAKINGS, Queue, QueueKey, Shape};
+pub(crate) use room::Alike;
 pub use room::{Room, Rooms, Used};
-pub use rules::{Rule, Unavailable};
+pub use rules::{MAX_STRIKES, Rule, Unavailable};
 pub(crate) use run::root_cause;
-pub use run::{Outcome, Phase, Run, Workflow};
+pub use run::{Outcome, Phase, Run, Saved, Workflow};
 pub use state::{MAX_FINISHED_RUNS, MAX_STOPPED_RUNNERS, STATE_VERSION, State};

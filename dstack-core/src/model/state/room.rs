@@ -2,12 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::machine::Runner;
-use crate::model::{Bytes, LaunchRequest, MilliCpu, Needs, Offering, RuleKey, RunnerId};
+use crate::model::{Bytes, LaunchRequest, MicroUsd, MilliCpu, Needs, Offering, RunnerId};
 
 /// What attempts take of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -73,16 +74,19 @@ impl Used {
 
 /// A kind of free room: runners with equal rooms are alike to the scheduler.
 ///
-/// In this order rooms are tried: on runners that have work before empty ones, the fullest first.
+/// In this order rooms are tried: on runners that have work before empty ones, those whose offering was cheapest when it was
+/// allowed, those with the fewest free accelerators, then the fullest. So dear machines drain and end.
 #[derive(Debug, Clone)]
 pub struct Room {
     /// Whether nothing runs there.
     pub is_empty: bool,
     /// What is free.
     pub free: Used,
-    /// The request of one such runner: its rule is what counts. It is shared, for rooms change with every attempt.
-    /// Absent only where a search begins.
-    request: Option<Arc<LaunchRequest>>,
+    /// The offering's frozen price; one that is not known comes last.
+    price: MicroUsd,
+    /// The request of one such runner, for its rule, and the offering. Shared, for rooms change with every attempt. Absent only
+    /// where a search begins.
+    of: Option<(Arc<LaunchRequest>, Arc<Offering>)>,
 }
 
 impl PartialEq for Room {
@@ -101,8 +105,18 @@ impl PartialOrd for Room {
 
 impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
-        let by_size = (self.is_empty, self.free).cmp(&(other.is_empty, other.free));
-        by_size.then_with(|| self.rule().cmp(&other.rule()))
+        let key = |room: &Self| {
+            let Used { cpu, memory, disk, gpus } = room.free;
+            (room.is_empty, room.price, gpus, cpu, memory, disk)
+        };
+        key(self).cmp(&key(other)).then_with(|| match (&self.of, &other.of) {
+            (Some((one, _)), Some((another, _))) if Arc::ptr_eq(one, another) => Ordering::Equal,
+            (Some((one, offering)), Some((another, other))) => one
+                .rule
+                .cmp(&another.rule)
+                .then_with(|| if Arc::ptr_eq(offering, other) { Ordering::Equal } else { offering.cmp(other) }),
+            (one, another) => one.is_some().cmp(&another.is_some()),
+        })
     }
 }
 
@@ -112,22 +126,28 @@ impl Room {
         (runner.takes_work() && !runner.is_exclusive).then(|| Self {
             is_empty: runner.attempts.is_empty(),
             free: Used::all_of(&runner.offering).minus(runner.used),
-            request: Some(Arc::clone(&runner.request)),
+            price: runner.offering.price.unwrap_or(MicroUsd(u64::MAX)),
+            of: Some((Arc::clone(&runner.request), Arc::clone(&runner.offering))),
         })
     }
 
-    fn rule(&self) -> Option<&RuleKey> {
-        self.request.as_ref().map(|request| &request.rule)
+    /// Which of two is emptier, whatever it costs.
+    pub(crate) fn cmp_emptiness(&self, other: &Self) -> Ordering {
+        let size = |room: &Self| {
+            let Used { cpu, memory, disk, gpus } = room.free;
+            (room.is_empty, gpus, cpu, memory, disk)
+        };
+        size(self).cmp(&size(other)).then_with(|| self.cmp(other))
     }
 
-    /// Before every room that has this much processor free, and is empty or not.
-    const fn first(is_empty: bool, cpu: MilliCpu) -> Self {
-        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus: 0 }, request: None }
+    /// Before every room with this many free accelerators, this price and this much free processor, that is empty or not.
+    const fn first(is_empty: bool, gpus: u32, price: MicroUsd, cpu: MilliCpu) -> Self {
+        Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus }, price, of: None }
     }
 
     /// The same runner's room after a workflow with these needs was put there.
     pub(crate) fn without(self, needs: &Needs) -> Self {
-        Self { is_empty: false, free: self.free.minus(Used::by(needs)), request: self.request }
+        Self { is_empty: false, free: self.free.minus(Used::by(needs)), ..self }
     }
 
     /// Whether a workflow with these needs, which an empty machine of the offering would meet, finds room here.
@@ -138,28 +158,94 @@ impl Room {
 
 /// Runners that take work, by their room.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rooms(BTreeMap<Room, BTreeSet<RunnerId>>);
+pub struct Rooms {
+    alike: BTreeMap<Room, BTreeSet<RunnerId>>,
+    /// Of runners that have work: how many have so many accelerators and so much processor free.
+    wide: BTreeMap<(u32, MilliCpu), u32>,
+}
+
+/// Runners with equal rooms.
+pub(crate) type Alike<'a> = (&'a Room, &'a BTreeSet<RunnerId>);
 
 impl Rooms {
     pub(crate) fn insert(&mut self, room: Room, runner: RunnerId) {
-        self.0.entry(room).or_default().insert(runner);
+        let wide = (!room.is_empty).then_some((room.free.gpus, room.free.cpu));
+        if self.alike.entry(room).or_default().insert(runner)
+            && let Some(wide) = wide
+        {
+            *self.wide.entry(wide).or_default() += 1;
+        }
     }
 
     pub(crate) fn remove(&mut self, room: &Room, runner: RunnerId) {
-        if let Some(runners) = self.0.get_mut(room) {
-            runners.remove(&runner);
-            if runners.is_empty() {
-                self.0.remove(room);
+        let Some(runners) = self.alike.get_mut(room) else { return };
+        let was_there = runners.remove(&runner);
+        if runners.is_empty() {
+            self.alike.remove(room);
+        }
+        let wide = (room.free.gpus, room.free.cpu);
+        if was_there
+            && !room.is_empty
+            && let Some(count) = self.wide.get_mut(&wide)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.wide.remove(&wide);
             }
         }
     }
 
-    /// The kinds of room that have the processor that these needs ask for, in the order in which they are tried: rooms that
-    /// are nearly full are passed over at once.
-    pub(crate) fn with_cpu_for(&self, needs: &Needs) -> impl Iterator<Item = (&Room, &BTreeSet<RunnerId>)> {
-        let cpu = needs.cpu.unwrap_or_default();
-        let empty = self.0.range(Room::first(true, cpu)..);
-        let shared = needs.may_share().then(|| self.0.range(Room::first(false, cpu)..Room::first(true, MilliCpu(0))));
-        shared.into_iter().flatten().chain(empty)
+    /// Rooms that are empty or not, from `from` on, in the order in which they are tried, without those that have fewer free
+    /// accelerators or less free processor than `least`: whole stretches of nearly full ones are passed over at once.
+    pub(crate) fn scan<'a>(
+        &'a self,
+        is_empty: bool,
+        least: Used,
+        from: Option<&Room>,
+    ) -> impl Iterator<Item = Alike<'a>> + use<'a> {
+        let start = Room::first(is_empty, least.gpus, MicroUsd(0), least.cpu);
+        let start = from.filter(|from| **from > start).cloned().unwrap_or(start);
+        let mut rest = self.alike.range(start..);
+        iter::from_fn(move || {
+            loop {
+                let (room, runners) = rest.next().filter(|(room, _)| room.is_empty == is_empty)?;
+                if room.free.gpus >= least.gpus && room.free.cpu >= least.cpu {
+                    return Some((room, runners));
+                }
+                let gpus = room.free.gpus.max(least.gpus);
+                rest = self.alike.range(Room::first(is_empty, gpus, room.price, least.cpu)..);
+            }
+        })
+    }
+
+    /// The emptiest of the rooms for which `pick` names a runner.
+    pub(crate) fn emptiest<'a>(&'a self, pick: impl Fn(Alike<'a>) -> Option<RunnerId>) -> Option<(&'a Room, RunnerId)> {
+        let mut best: Option<(&Room, RunnerId)> = None;
+        let mut rest = self.alike.range(..);
+        while let Some((room, runners)) = rest.next_back() {
+            let Some(runner) = pick((room, runners)) else { continue };
+            if best.is_none_or(|(other, _)| room.cmp_emptiness(other).is_gt()) {
+                best = Some((room, runner));
+            }
+            // The rest of the same price and accelerators has less free.
+            rest = self.alike.range(..Room::first(room.is_empty, room.free.gpus, room.price, MilliCpu(0)));
+        }
+        best
+    }
+
+    /// Whether any runner is empty.
+    pub(crate) fn has_empty(&self) -> bool {
+        self.alike.last_key_value().is_some_and(|(room, _)| room.is_empty)
+    }
+
+    /// The most free processor of runners that have work, for each number of free accelerators.
+    pub(crate) fn widest(&self) -> Vec<(u32, MilliCpu)> {
+        let mut widest = Vec::new();
+        let mut end = (u32::MAX, MilliCpu(u64::MAX));
+        while let Some((wide, _)) = self.wide.range(..end).next_back() {
+            widest.push(*wide);
+            end = (wide.0, MilliCpu(0));
+        }
+        widest
     }
 }

@@ -25,15 +25,24 @@ impl Unavailable {
     }
 }
 
+/// Runners of one rule that may end in a row without finished work before launches pause.
+pub const MAX_STRIKES: u32 = 5;
+
 /// An allowed offering and its maximum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The most runners at any one time.
     pub max: u32,
+    /// So many are kept alive even where nothing waits; never more than `max`.
+    #[serde(default)]
+    pub min: u32,
     /// The offering's frozen facts.
     pub offering: Arc<Offering>,
     /// The newest price that was seen after the rule was made.
     pub price: Option<MicroUsd>,
+    /// When the price in use was recorded.
+    #[serde(default)]
+    pub priced: At,
     /// The cloud's words, if it refuses the rule until a user changes something.
     pub blocked: Option<String>,
     /// Zones where there is none at the moment; the empty name stands for all of them.
@@ -45,6 +54,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether so many runners have ended without finished work that, after each pause, one alone shows whether it is better.
+    pub const fn is_on_trial(&self) -> bool {
+        self.strikes >= MAX_STRIKES
+    }
+
     /// The price an hour that decisions use; unknown is not zero.
     pub fn price(&self) -> Option<MicroUsd> {
         self.price.or(self.offering.price)

@@ -42,6 +42,15 @@ pub enum Phase {
     Over(Outcome),
 }
 
+/// What was saved of an attempt while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved {
+    /// Number of the attempt.
+    pub attempt: u32,
+    /// List of the artifacts that were there, if any were.
+    pub manifest: Option<BlobId>,
+}
+
 /// A workflow as the fold knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workflow {
@@ -57,8 +66,20 @@ pub struct Workflow {
     pub started: Option<At>,
     /// Failures that were tried again.
     pub failures: u32,
-    /// Losses that count.
+    /// Attempts that ran longer than they may and were tried again.
+    #[serde(default)]
+    pub timeouts: u32,
+    /// Losses that count, without those below.
     pub losses: u32,
+    /// Losses for which the cloud took a runner back.
+    #[serde(default)]
+    pub interruptions: u32,
+    /// How often it was overtaken in the queue since it was the first of its shape; nothing while it is not in the queue.
+    #[serde(default)]
+    pub overtaken: u32,
+    /// What was saved of an attempt before the cloud took its runner: laid back before the next one.
+    #[serde(default)]
+    pub saved: Option<Saved>,
     /// The newest loss, if the newest attempt was lost.
     pub last_loss: Option<Loss>,
     /// How many of its dependencies have not succeeded yet.
@@ -75,6 +96,11 @@ impl Workflow {
     /// Whether it is over.
     pub const fn is_over(&self) -> bool {
         matches!(self.phase, Phase::Over(_))
+    }
+
+    /// Whether what its newest attempt had made of its artifacts is saved, though that may still run.
+    pub fn is_saved(&self) -> bool {
+        self.saved.is_some_and(|saved| saved.attempt == self.attempt)
     }
 
     /// The runner of its newest attempt, while that is not over.

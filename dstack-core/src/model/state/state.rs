@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 use super::fault::{Fault, Faults};
 use super::machine::{Runner, RunnerPhase};
 use super::pairs;
-use super::queue::{Queue, QueueKey};
+use super::queue::{Fits, Queue, QueueKey};
 use super::room::{Room, Rooms, Used};
-use super::rules::Rule;
+use super::rules::{Rule, Unavailable};
 use super::run::{Phase, Run, Workflow};
 use crate::model::{
-    At, AttemptId, LogId, Name, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings, WorkflowId,
+    At, AttemptId, LogId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings, WorkflowId,
 };
 
 /// Version of the state's stored form; a snapshot of another version is ignored.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 /// Runs that are over and still kept in the state; older ones are read from the log.
 pub const MAX_FINISHED_RUNS: usize = 1_000;
 /// Runners that are over and still kept in the state.
@@ -41,6 +41,8 @@ pub struct State {
     pub(crate) settings: Settings,
     #[serde(with = "pairs")]
     pub(crate) rules: BTreeMap<RuleKey, Rule>,
+    #[serde(with = "pairs", default)]
+    pub(crate) credentials: BTreeMap<Scope, Unavailable>,
     #[serde(with = "pairs")]
     pub(crate) runs: BTreeMap<RunId, Run>,
     pub(crate) finished: VecDeque<RunId>,
@@ -63,7 +65,16 @@ pub struct State {
     #[serde(skip)]
     pub(crate) pools: BTreeMap<RuleKey, Used>,
     #[serde(skip)]
-    pub(crate) order: Vec<RuleKey>,
+    pub(crate) exclusive: BTreeSet<RunnerId>,
+    /// The rules' keys in their order, to be shared by reasons.
+    #[serde(skip)]
+    pub(crate) names: Vec<Arc<RuleKey>>,
+    /// Places of the rules, by their keys, in the order in which they are tried.
+    #[serde(skip)]
+    pub(crate) order: Vec<usize>,
+    /// The rules that keep some runners alive.
+    #[serde(skip)]
+    pub(crate) warm: BTreeSet<RuleKey>,
     #[serde(skip)]
     pub(crate) skips: BTreeSet<WorkflowId>,
     #[serde(skip)]
@@ -76,6 +87,7 @@ struct Indexed {
     may_live: bool,
     starting: Option<Seq>,
     room: Option<Room>,
+    is_exclusive: bool,
     idle_since: Option<At>,
     of_pool: Option<Used>,
 }
@@ -87,6 +99,7 @@ impl Indexed {
             may_live: runner.may_live(),
             starting: is_starting.then_some(runner.wanted_seq),
             room: Room::of(runner),
+            is_exclusive: runner.takes_work() && runner.is_exclusive,
             idle_since: runner.idle_since,
             of_pool: (runner.offering.pooled && runner.used != Used::default()).then_some(runner.used),
         }
@@ -105,6 +118,7 @@ impl Default for State {
             was_local_ruled: false,
             settings: Settings::default(),
             rules: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             runs: BTreeMap::new(),
             finished: VecDeque::new(),
             runners: BTreeMap::new(),
@@ -117,7 +131,10 @@ impl Default for State {
             starting: BTreeSet::new(),
             idle: BTreeSet::new(),
             pools: BTreeMap::new(),
+            exclusive: BTreeSet::new(),
+            names: Vec::new(),
             order: Vec::new(),
+            warm: BTreeSet::new(),
             skips: BTreeSet::new(),
             open_runs: BTreeSet::new(),
         }
@@ -205,6 +222,11 @@ impl State {
         &self.queue
     }
 
+    /// Scopes whose provider does not accept the credentials, and when it is asked again.
+    pub const fn credentials(&self) -> &BTreeMap<Scope, Unavailable> {
+        &self.credentials
+    }
+
     /// Events that did not fit.
     pub const fn faults(&self) -> &Faults {
         &self.faults
@@ -262,15 +284,19 @@ impl State {
     pub(crate) fn enqueue(&mut self, id: WorkflowId) {
         let Some((workflow, key)) = self.queue_key(id) else { return };
         if workflow.phase == Phase::Waiting && workflow.unmet == 0 {
-            let spec = workflow.spec.clone();
-            self.queue.insert(&spec.needs, key);
+            let (spec, overtaken) = (Arc::clone(&workflow.spec), workflow.overtaken);
+            let rules = &self.rules;
+            self.queue.insert(&spec.needs, key, overtaken, || fits(rules, &spec.needs));
         }
     }
 
     pub(crate) fn dequeue(&mut self, id: WorkflowId) {
         let Some((workflow, key)) = self.queue_key(id) else { return };
-        let spec = workflow.spec.clone();
-        self.queue.remove(&spec.needs, &key);
+        let spec = Arc::clone(&workflow.spec);
+        let runs = &self.runs;
+        let overtaken =
+            |id: WorkflowId| runs.get(&id.run).and_then(|run| run.workflow(id.index)).map_or(0, |next| next.overtaken);
+        self.queue.remove(&spec.needs, &key, overtaken);
     }
 
     /// Changes a runner and keeps every index over runners right.
@@ -304,6 +330,9 @@ impl State {
         if let Some(room) = indexed.room {
             self.rooms.insert(room, id);
         }
+        if indexed.is_exclusive {
+            self.exclusive.insert(id);
+        }
         if let Some(since) = indexed.idle_since {
             self.idle.insert((since, id));
         }
@@ -328,6 +357,9 @@ impl State {
         if let Some(room) = indexed.room {
             self.rooms.remove(&room, id);
         }
+        if indexed.is_exclusive {
+            self.exclusive.remove(&id);
+        }
         if let Some(since) = indexed.idle_since {
             self.idle.remove(&(since, id));
         }
@@ -342,9 +374,19 @@ impl State {
     }
 
     pub(crate) fn reorder_rules(&mut self) {
-        let mut keys: Vec<_> = self.rules.keys().cloned().collect();
-        keys.sort_by(|one, other| self.rules[one].order().cmp(&self.rules[other].order()));
-        self.order = keys;
+        let rules: Vec<&Rule> = self.rules.values().collect();
+        let mut places: Vec<usize> = (0..rules.len()).collect();
+        places.sort_by(|one, other| rules[*one].order().cmp(&rules[*other].order()));
+        self.order = places;
+    }
+
+    /// The rules, or the offerings that they allow, have changed.
+    pub(crate) fn rules_changed(&mut self) {
+        self.reorder_rules();
+        self.names = self.rules.keys().cloned().map(Arc::new).collect();
+        let rules = &self.rules;
+        self.queue.refit(|needs| fits(rules, needs));
+        self.warm = rules.iter().filter(|(_, rule)| rule.min > 0).map(|(key, _)| key.clone()).collect();
     }
 
     /// The same state with its indexes made anew from what they index. A state equals its rebuilt self, always.
@@ -356,6 +398,7 @@ impl State {
         self.starting = BTreeSet::new();
         self.idle = BTreeSet::new();
         self.pools = BTreeMap::new();
+        self.exclusive = BTreeSet::new();
         self.skips = BTreeSet::new();
         self.open_runs = BTreeSet::new();
         let runners = std::mem::take(&mut self.runners);
@@ -381,7 +424,18 @@ impl State {
         for id in waiting {
             self.enqueue(id);
         }
-        self.reorder_rules();
+        self.rules_changed();
         self
     }
+}
+
+/// Which rules an empty machine of would meet these needs.
+fn fits(rules: &BTreeMap<RuleKey, Rule>, needs: &Needs) -> Fits {
+    let mut bits = vec![0; rules.len().div_ceil(64)];
+    for (place, rule) in rules.values().enumerate() {
+        if needs.fit(&rule.offering) {
+            bits[place / 64] |= 1 << (place % 64);
+        }
+    }
+    bits.into()
 }

@@ -37,6 +37,12 @@ pub enum Luck {
 pub enum Act {
     /// A user allows one of the [`offerings`](crate::testkit::samples::offerings).
     Allow(usize, u32),
+    /// The same, with a number of runners that are kept alive.
+    KeepWarm(usize, u32, u32),
+    /// The catalogue has all offerings at this percentage of their first prices.
+    Price(u64),
+    /// What a running attempt has made is saved.
+    Save(usize),
     /// A user removes a rule.
     Remove(usize),
     /// A user enables autoscaling.

@@ -11,9 +11,9 @@ use crate::model::plan::ScopeTick;
 use crate::model::reconcile::Sightings;
 use crate::model::record::Content;
 use crate::model::{
-    AppendId, At, ClaimNumber, Command, ControllerId, Event, LogId, Observation, Plan, Record, RecordHash, RuleFilter,
-    RunId, RunnerId, Scope, Seq, Settings, Span, State, Submission, Tick, Token, Unfit, WorkflowSpec, decide,
-    reconcile, schedule,
+    AppendId, At, ClaimNumber, Command, ControllerId, Event, LogId, MicroUsd, Observation, Plan, Record, RecordHash,
+    RuleFilter, RunId, RunnerId, Scope, Seq, Settings, Span, State, Submission, Tick, Token, Unfit, WorkflowSpec,
+    decide, reconcile, schedule,
 };
 use crate::testkit::samples;
 
@@ -115,7 +115,10 @@ impl Driver {
     /// Does one thing, if it can be done now.
     pub fn act(&mut self, act: &Act) {
         match act {
-            Act::Allow(offering, max) => self.allow(*offering, *max),
+            Act::Allow(offering, max) => self.allow(*offering, *max, 0),
+            Act::KeepWarm(offering, max, min) => self.allow(*offering, *max, *min),
+            Act::Save(attempt) => self.save(*attempt),
+            Act::Price(percent) => self.price(*percent),
             Act::Remove(rule) => self.remove(*rule),
             Act::Enable => self.command(Command::Enable),
             Act::Disable => self.command(Command::Disable),
@@ -176,8 +179,7 @@ impl Driver {
     pub fn observe(&mut self, observation: &Observation) {
         let events = reconcile(&self.state, observation);
         self.append(&events);
-        let is_late =
-            matches!(events.first(), Some(Event::OfferingUnavailable(_) | Event::RuleBlocked(_))) && events.len() == 1;
+        let is_late = events.iter().all(|event| matches!(event, Event::OfferingUnavailable(_) | Event::RuleBlocked(_)));
         if !is_late {
             self.repeated.extend(reconcile(&self.state, observation));
         }
@@ -223,10 +225,18 @@ impl Driver {
         self.plan_as(controller);
     }
 
-    fn allow(&mut self, pick: usize, max: u32) {
+    fn price(&mut self, percent: u64) {
+        let mut offerings = samples::offerings();
+        for offering in &mut offerings {
+            offering.price = offering.price.map(|price| MicroUsd(price.0 * percent / 100));
+        }
+        self.observe(&Observation::Priced { at: self.now, offerings });
+    }
+
+    fn allow(&mut self, pick: usize, max: u32, min: u32) {
         let offerings = samples::offerings();
         let offering = offerings[pick % offerings.len()].clone();
-        self.command(Command::Allow { offering: Box::new(offering), max });
+        self.command(Command::Allow { offering: Box::new(offering), max, min });
     }
 
     fn remove(&mut self, pick: usize) {

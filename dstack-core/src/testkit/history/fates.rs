@@ -3,7 +3,7 @@
 use super::driver::Driver;
 use crate::cloud::MachineState;
 use crate::model::state::{Phase, Runner, RunnerPhase};
-use crate::model::{Action, AttemptId, Exit, ExitCause, Greeting, Loss, Observation, RunnerId, outstanding};
+use crate::model::{Action, AttemptId, BlobId, Exit, ExitCause, Greeting, Loss, Observation, RunnerId, outstanding};
 
 impl Driver {
     pub(super) fn look(&mut self, pick: usize, hidden: u8) {
@@ -102,6 +102,12 @@ impl Driver {
         let Some(place) = pick.checked_rem(exited.len()) else { return };
         let missing = if is_missing { vec!["out".to_owned()] } else { Vec::new() };
         self.observe(&Observation::Kept { attempt: exited[place], manifest: None, missing });
+    }
+
+    pub(super) fn save(&mut self, pick: usize) {
+        let running = self.attempts(|phase| matches!(phase, Phase::Assigned(_)));
+        let Some(place) = pick.checked_rem(running.len()) else { return };
+        self.observe(&Observation::Saved { attempt: running[place], manifest: Some(BlobId([8; 32])) });
     }
 
     pub(super) fn lose(&mut self, pick: usize) {

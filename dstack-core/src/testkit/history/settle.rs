@@ -14,7 +14,7 @@ impl Driver {
     pub fn settle(&mut self) -> bool {
         self.act(&Act::Enable);
         for rule in self.state.rules().clone().into_values() {
-            self.command(Command::Allow { offering: Box::new((*rule.offering).clone()), max: rule.max });
+            self.command(Command::Allow { offering: Box::new((*rule.offering).clone()), max: rule.max, min: 0 });
         }
         for _ in 0..MAX_ROUNDS {
             self.round();

@@ -1,0 +1,257 @@
+//! Nothing starves: a workflow that was overtaken 16 times gets a runner, whatever small ones come after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dstack_core::model::plan::{Fit, WaitReason};
+use dstack_core::model::state::MAX_OVERTAKINGS;
+use dstack_core::model::*;
+use dstack_core::testkit::floor::{Delays, Floor};
+use dstack_core::testkit::{naive, samples};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const SECS: Span = Span::from_secs(1);
+/// Smallest share of a runner in these tests, in thousandths of a processor: a runner has 8,000.
+const SLOT: u64 = 1_000;
+/// Most small workflows that one runner holds.
+const SLOTS: u64 = 8;
+/// Longest time that a small one runs.
+const LONGEST: u64 = 12;
+
+fn big_offering() -> Offering {
+    samples::offering("big", Purchase::OnDemand, 8)
+}
+
+fn spec(needs: Needs) -> WorkflowSpec {
+    samples::workflow("w", needs)
+}
+
+fn at(secs: u64) -> At {
+    At::from_micros(i64::try_from(secs).expect("it is small") * 1_000_000)
+}
+
+/// What comes in one second.
+#[derive(Debug, Clone)]
+struct Second {
+    /// Small ones, each with its size in slots and its time.
+    small: Vec<(u64, u64)>,
+    /// A large one that fills a runner: sharing, or alone.
+    large: Option<bool>,
+}
+
+fn second() -> impl Strategy<Value = Second> {
+    let small = vec((1..=2u64, 1..=LONGEST), 1..6);
+    (small, prop::option::weighted(0.04, any::<bool>())).prop_map(|(small, large)| Second { small, large })
+}
+
+fn large(shares: bool) -> Needs {
+    if shares { samples::needs(8_000, 8) } else { Needs { cpu: Some(MilliCpu(8_000)), ..Needs::default() } }
+}
+
+/// Runners that are full of small work, and more of it each second than they can do.
+fn floor(runners: u32) -> Floor {
+    let mut floor = Floor::new(Delays { launch: Span::ZERO, boot: Span::ZERO, ..Delays::default() });
+    floor.allow(big_offering(), runners, runners);
+    floor.decide(&mut schedule);
+    floor.run_out(&mut schedule);
+    floor
+}
+
+proptest! {
+    #![proptest_config(super::config())]
+
+    /// The bound: from its 16th overtaking on, a workflow waits for one runner to drain. The runner changes only to a more empty
+    /// one, so at most once for each slot; each time what runs there ends within the longest time of a workflow.
+    #[test]
+    fn a_workflow_that_was_overtaken_too_often_starts_within_the_bound(
+        seconds in vec(second(), 60..120),
+        runners in 1..4u32,
+    ) {
+        let mut floor = floor(runners);
+        let mut large_ones: BTreeSet<WorkflowId> = BTreeSet::new();
+        let mut impatient: BTreeMap<WorkflowId, u64> = BTreeMap::new();
+        for (now, second) in (0..).zip(&seconds) {
+            floor.run_until(at(now), &mut schedule);
+            for (slots, secs) in &second.small {
+                floor.submit(vec![(spec(samples::needs(slots * SLOT, 1)), Span::from_secs(*secs))]);
+            }
+            if let Some(shares) = second.large {
+                let run = floor.submit(vec![(spec(large(shares)), Span::from_secs(LONGEST))]);
+                large_ones.insert(WorkflowId { run, index: 0 });
+            }
+            let slow = {
+                let known = dstack_core::model::plan::ScopeTick { last_look: Some(floor.now()), allowance: u32::MAX };
+                let scopes = floor.state().scopes().into_iter().map(|scope| (scope, known)).collect();
+                naive::schedule(floor.state(), &Tick { at: floor.now(), scopes, ..Tick::default() })
+            };
+            let plan = floor.decide(&mut schedule);
+            prop_assert_eq!(&plan.items, &slow.items);
+            prop_assert_eq!(&plan.kept, &slow.kept);
+            if now % 8 == 0 {
+                prop_assert_eq!(invariant::broken(floor.state()), None);
+            }
+            for id in &large_ones {
+                let workflow = floor.state().workflow(*id).expect("it is known");
+                prop_assert!(workflow.overtaken <= MAX_OVERTAKINGS);
+                if workflow.runner().is_none() && workflow.overtaken == MAX_OVERTAKINGS {
+                    let since = *impatient.entry(*id).or_insert(now);
+                    // Earlier large ones go first: each holds a runner for its own time.
+                    let ahead = u64::try_from(large_ones.range(..).count()).expect("they are few");
+                    let bound = (SLOTS + 1) * LONGEST + ahead * LONGEST;
+                    prop_assert!(now - since <= bound, "{} waits since {} at {}", id, since, now);
+                }
+            }
+        }
+    }
+}
+
+/// One runner, always full of small work that comes in twos, and one workflow that needs all of it.
+#[test]
+fn a_large_workflow_among_endless_small_ones_is_kept_a_runner_after_sixteen() {
+    let mut floor = floor(1);
+    let small = || (spec(samples::needs(4_000, 1)), Span::from_secs(10));
+    floor.submit(vec![small()]);
+    floor.decide(&mut schedule);
+    let run = floor.submit(vec![(spec(samples::needs(8_000, 1)), SECS)]);
+    let large = WorkflowId { run, index: 0 };
+    let overtaken = |floor: &Floor| floor.state().workflow(large).expect("it is known").overtaken;
+    let mut now = 0;
+    let mut counts = Vec::new();
+    while overtaken(&floor) < MAX_OVERTAKINGS {
+        now += 5;
+        floor.submit(vec![small()]);
+        floor.run_until(at(now), &mut schedule);
+        floor.decide(&mut schedule);
+        counts.push(overtaken(&floor));
+    }
+    assert_eq!(counts, (1..=16).collect::<Vec<_>>());
+    floor.submit(vec![small(), small()]);
+    floor.run_until(at(now + 5), &mut schedule);
+    let plan = floor.decide(&mut schedule);
+    let runner = *plan.kept.first_key_value().expect("one is kept").0;
+    assert_eq!(plan.kept, BTreeMap::from([(runner, large)]));
+    assert_eq!(plan.waiting[&samples::needs(8_000, 1)], WaitReason::Kept(runner));
+    assert_eq!(plan.waiting[&samples::needs(4_000, 1)], WaitReason::KeptForEarlier(runner));
+    assert_eq!(plan.items, [], "half of it is free, and stays so");
+    floor.run_until(at(now + 10), &mut schedule);
+    let started = floor.state().workflow(large).expect("it is known");
+    assert_eq!((started.runner(), started.overtaken), (Some(runner), 0));
+}
+
+#[test]
+fn an_overtaking_is_counted_for_the_first_of_a_shape_and_only_by_what_comes_after_it() {
+    let mut floor = floor(1);
+    floor.submit(vec![(spec(samples::needs(2_000, 1)), Span::from_secs(99))]);
+    floor.decide(&mut schedule);
+    let large = floor
+        .submit(vec![(spec(samples::needs(8_000, 1)), SECS), (samples::workflow("v", samples::needs(8_000, 1)), SECS)]);
+    let urgent = WorkflowSpec { priority: 1, ..spec(samples::needs(1_000, 1)) };
+    floor.submit(vec![(urgent, SECS)]);
+    floor.submit(vec![(spec(samples::needs(1_000, 1)), SECS)]);
+    let plan = floor.decide(&mut schedule);
+    assert_eq!(plan.items.iter().filter(|item| matches!(item, Item::Assign { why: Fit::Beside, .. })).count(), 2);
+    let overtaken = [0, 1].map(|index| floor.state().workflow(WorkflowId { run: large, index }).map(|it| it.overtaken));
+    assert_eq!(overtaken, [Some(1), Some(0)]);
+}
+
+proptest! {
+    #![proptest_config(super::config())]
+
+    /// Nothing waits that an idle fitting runner or an allowed fitting offering could take, but for a reason in the plan that is
+    /// true.
+    #[test]
+    fn what_waits_could_not_have_been_started(
+        seconds in vec(second(), 20..60),
+        runners in 1..3u32,
+        others in 0..3u32,
+    ) {
+        let mut floor = Floor::new(Delays { launch: SECS, boot: SECS, ..Delays::default() });
+        floor.allow(big_offering(), runners, 0);
+        floor.allow(samples::offering("small", Purchase::Spot, 2), others, 0);
+        for (now, second) in (0..).zip(&seconds) {
+            floor.run_until(at(now), &mut schedule);
+            for (slots, secs) in &second.small {
+                floor.submit(vec![(spec(samples::needs(slots * SLOT, 1)), Span::from_secs(*secs))]);
+            }
+            if let Some(shares) = second.large {
+                floor.submit(vec![(spec(large(shares)), Span::from_secs(LONGEST))]);
+            }
+            let plan = floor.decide(&mut schedule);
+            let state = floor.state();
+            for (needs, reason) in plan.waiting.iter() {
+                let fitting = || state.rules().iter().filter(|(_, rule)| needs.fit(&rule.offering));
+                let is_full = fitting().all(|(key, rule)| state.live_count(key) >= rule.max);
+                prop_assert!(is_full, "{} could be launched for {}: {}", fitting().count(), needs, reason);
+                let has_room = |runner: &state::Runner| {
+                    let free = state::Used::all_of(&runner.offering).minus(runner.used);
+                    let shares = !runner.is_exclusive && needs.may_share();
+                    needs.fit(&runner.offering)
+                        && (runner.attempts.is_empty() || (shares && state::Used::by(needs).fits_in(free)))
+                };
+                let open = state.live_runners().find(|(id, runner)| {
+                    runner.takes_work() && has_room(runner) && !plan.kept.contains_key(id)
+                });
+                prop_assert_eq!(open.map(|(id, _)| id), None, "it has room for {}: {}", needs, reason);
+                let zero = fitting().all(|(_, rule)| rule.max == 0);
+                match reason {
+                    WaitReason::MaximumZero(rules) => prop_assert!(zero && !rules.is_empty()),
+                    WaitReason::AtMaximum(rules) => {
+                        prop_assert!(!zero);
+                        prop_assert!(rules.iter().all(|rule| state.rules()[&**rule].max > 0));
+                    }
+                    WaitReason::Kept(runner) | WaitReason::KeptForEarlier(runner) => {
+                        prop_assert!(plan.kept.contains_key(runner));
+                    }
+                    other => prop_assert!(false, "{}", other),
+                }
+            }
+        }
+    }
+}
+
+/// A bigger maximum may make a workflow start later, as in every list schedule: one more small runner lets `b` run beside `y`,
+/// so that `c`, which needs the only big runner for long, is ready while `e` still waits for `y`.
+#[test]
+fn a_bigger_maximum_can_make_a_workflow_start_later() {
+    let started = |max: u32| {
+        let mut floor = Floor::new(Delays { launch: Span::ZERO, boot: Span::ZERO, ..Delays::default() });
+        floor.allow(big_offering(), 1, 0);
+        floor.allow(samples::offering("small", Purchase::OnDemand, 2), max, 0);
+        let of = |name: &str, cpu, depends_on: &[u32]| WorkflowSpec {
+            depends_on: depends_on.to_vec(),
+            ..samples::workflow(name, Needs { cpu: Some(MilliCpu(cpu)), ..Needs::default() })
+        };
+        let secs = Span::from_secs;
+        let run = floor.submit(vec![
+            (of("y", 1_000, &[]), secs(10)),
+            (of("b", 1_000, &[]), secs(1)),
+            (of("e", 8_000, &[0]), secs(1)),
+            (of("c", 8_000, &[1]), secs(100)),
+        ]);
+        floor.decide(&mut schedule);
+        floor.run_out(&mut schedule);
+        let mut starts = floor.starts().iter();
+        starts.find(|start| start.workflow == WorkflowId { run, index: 2 }).map(|start| start.at)
+    };
+    assert_eq!([started(0), started(1)], [Some(at(11)), Some(at(101))]);
+}
+
+/// Where workflows are equal and independent, it does not: each starts no later with more runners.
+#[test]
+fn a_bigger_maximum_starts_no_equal_and_independent_workflow_later() {
+    let starts = |max: u32| {
+        let mut floor = Floor::new(Delays { launch: Span::ZERO, boot: Span::ZERO, ..Delays::default() });
+        floor.allow(big_offering(), max, 0);
+        for _ in 0..40 {
+            floor.submit(vec![(spec(samples::needs(3_000, 1)), Span::from_secs(7))]);
+        }
+        floor.decide(&mut schedule);
+        floor.run_out(&mut schedule);
+        floor.starts().iter().map(|start| (start.workflow, start.at)).collect::<BTreeMap<_, _>>()
+    };
+    let all: Vec<_> = (1..6).map(starts).collect();
+    for (fewer, more) in all.iter().zip(&all[1..]) {
+        assert!(fewer.iter().all(|(id, at)| more[id] <= *at));
+        assert_ne!(fewer, more);
+    }
+}
