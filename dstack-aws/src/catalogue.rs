@@ -14,6 +14,7 @@ use crate::ec2::Ec2;
 use crate::failure::Failure;
 use crate::images::{self, Family, ImageFacts, WORK_GIB};
 use crate::prices::{self, SpotPrices, list_price};
+use crate::quotas;
 use crate::session::Session;
 use crate::types::{self, TypeRow};
 
@@ -184,6 +185,7 @@ fn offering(
         price,
         image: image.map(|image| image.id.clone()).unwrap_or_default(),
         details: image.map(ImageFacts::details).unwrap_or_default(),
+        quota: quotas::class(&row.name).map(str::to_owned),
         pooled: false,
         timing: LaunchTiming::CLOUD,
     }

@@ -219,6 +219,7 @@ impl Check<'_> {
             price: None,
             image: image.id.clone(),
             details: image.details(),
+            quota: None,
             pooled: false,
             timing: LaunchTiming::CLOUD,
         };

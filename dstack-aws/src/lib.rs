@@ -17,6 +17,7 @@ mod network;
 mod own_address;
 mod policy;
 mod prices;
+mod quotas;
 mod region;
 mod s3;
 mod session;

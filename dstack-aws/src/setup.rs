@@ -148,7 +148,7 @@ impl Setup {
     /// What does not work, by what it is about.
     pub async fn verify(&self, settings: &Settings, key: Option<&TypedKey>) -> Result<Identity, VerifyError> {
         let access = Access { profile: settings.profile.clone(), typed: key.cloned(), ..Access::default() };
-        let nothing: UserData = Arc::new(|_| String::new());
+        let nothing: UserData = Arc::new(|_, _| String::new());
         let ec2 = Ec2::new(Ec2Options::new(access, &settings.region, self.cache(), nothing));
         ec2.verify(&settings.region, settings.bucket.as_deref()).await
     }

@@ -95,6 +95,7 @@ fn offering(known: Type, purchase: Purchase, price: MicroUsd) -> Offering {
         zones: ZONES.iter().map(|zone| (*zone).to_owned()).collect(),
         price: Some(price),
         image: String::new(),
+        details: std::collections::BTreeMap::new(),
         quota: known.quota_class,
         pooled: false,
         timing: LaunchTiming::CLOUD,

@@ -175,6 +175,7 @@ fn offering(account: &str, region: &str, row: &TypeRow, purchase: Purchase) -> O
         image: String::new(),
         pooled: false,
         details: BTreeMap::new(),
+        quota: None,
         timing: LaunchTiming::CLOUD,
     }
 }

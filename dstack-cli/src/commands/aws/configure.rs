@@ -2,11 +2,10 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use dstack_aws::{Access, Identity, Settings, Setup, TypedKey, masked};
+use dstack_aws::{Identity, Settings, Setup, TypedKey, masked};
 use dstack_core::secret::Secret;
 
-use super::{cloud_failure, refuse_while_runners_live, setup_failure};
-use crate::account::ask;
+use super::{refuse_while_runners_live, setup_failure};
 use crate::app::App;
 use crate::background;
 use crate::cli::ConfigureArgs;
@@ -25,20 +24,9 @@ pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
     }
     let answers = answers(args, before.as_ref())?;
     let (mut client, _) = app.read().await?;
-    let access = match &answers.key {
-        Some(key) => Access { typed: Some(key.clone()), ..Access::default() },
-        None => Access { profile: answers.settings.profile.clone(), ..Access::default() },
-    };
-    let ec2 = ask(&setup, access, &answers.settings.region);
-    let identity = ec2.account().await.map_err(|error| cloud_failure(&error))?;
+    let verified = setup.verify(&answers.settings, answers.key.as_ref()).await;
+    let identity = verified.map_err(|error| refused(format!("nothing was stored: {error}")))?;
     refuse_while_runners_live(client.state(), Some(&identity.account))?;
-    // Asking for the scope asks whether the account has the region.
-    let region = &answers.settings.region;
-    dstack_core::cloud::CloudProvider::scope(&ec2, region).await.map_err(|error| cloud_failure(&error))?;
-    if let Some(name) = &answers.settings.bucket {
-        let unusable = |error: dstack_core::blob::BlobError| refused(format!("bucket {name} cannot be used: {error}"));
-        ec2.bucket(region, name).await.map_err(unusable)?.check().await.map_err(unusable)?;
-    }
     app.home.create()?;
     setup.store(&answers.settings, answers.key.as_ref()).map_err(setup_failure)?;
     told(&identity, &answers.settings);

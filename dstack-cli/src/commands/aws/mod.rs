@@ -7,7 +7,6 @@ mod info;
 mod policy;
 
 use dstack_aws::{PROVIDER, SetupError};
-use dstack_core::cloud::CloudError;
 use dstack_core::model::State;
 
 use crate::app::App;
@@ -29,10 +28,6 @@ fn not_configured() -> Failure {
 }
 
 fn setup_failure(error: SetupError) -> Failure {
-    refused(error.to_string())
-}
-
-fn cloud_failure(error: &CloudError) -> Failure {
     refused(error.to_string())
 }
 
