@@ -2,7 +2,7 @@
 
 use super::super::MachineState;
 use crate::clock::Boot;
-use crate::model::{Address, LogId, MachineId, MilliCpu, Purchase, Scope, Token};
+use crate::model::{Address, LaunchOptions, LogId, MachineId, MilliCpu, Purchase, Scope, Token};
 
 /// A machine as it is in truth, whatever looks say. It stays known after looks have forgotten it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct FakeMachine {
     pub owner: Option<LogId>,
     /// Its image.
     pub image: String,
+    /// What its user had set for it: part of what a token is for.
+    pub options: LaunchOptions,
     /// Since when it was in each state, from its launch on.
     pub history: Vec<(Boot, MachineState)>,
     /// The cloud's reason for its state.

@@ -8,7 +8,9 @@ use super::super::{CloudError, LaunchError, Machine, MachineState, Notice};
 use super::faults::{Faults, Script, Scripted, Throttling};
 use super::{Draw, FakeMachine, builtin_offerings};
 use crate::clock::Boot;
-use crate::model::{Address, At, LaunchRequest, MachineId, MilliCpu, Offering, Purchase, Scope, Span, Token};
+use crate::model::{
+    Address, At, LaunchOptions, LaunchRequest, MachineId, MilliCpu, Offering, Purchase, Scope, Span, Token,
+};
 
 /// Time between a spot notice and the end of its machine.
 pub(super) const NOTICE_TIME: Span = Span::from_secs(120);
@@ -299,6 +301,7 @@ impl World {
         machine.token = Some(request.token());
         machine.owner = Some(request.log);
         machine.image.clone_from(&request.image);
+        machine.options.clone_from(&request.options);
         let hidden =
             if self.draw.chance(self.faults.new_hidden) { self.draw.span(self.faults.hide_most) } else { Span::ZERO };
         machine.shown_from = at.plus(hidden.max(self.hide_new).to_std());
@@ -316,6 +319,7 @@ impl World {
         let same = machine.instance_type == request.rule.instance_type
             && machine.asked == request.rule.purchase
             && machine.image == request.image
+            && machine.options == request.options
             && machine.scope.account == request.scope.account
             && machine.owner == Some(request.log);
         if !same {
@@ -379,6 +383,7 @@ impl World {
             token: None,
             owner: None,
             image: offering.image.clone(),
+            options: LaunchOptions::default(),
             history: vec![(at, MachineState::Pending)],
             reason: None,
             address: None,
