@@ -40,7 +40,12 @@ impl Subject for Moto {
         let typed = Some(TypedKey::new("AKIAIOSFODNN7EXAMPLE", Secret::new("secret".into())));
         let access = Access { typed, endpoint: Some(self.url.clone()), timeout: Some(PATIENCE), ..Access::default() };
         let cache = self.folder.path().join("cache");
-        Arc::new(Few(Ec2::new(Ec2Options::new(access, REGION, cache, Arc::new(user_data)))))
+        Arc::new(Few(Ec2::new(Ec2Options::new(
+            access,
+            REGION,
+            cache,
+            Arc::new(|launch: &_, _: &str| user_data(launch)),
+        ))))
     }
 
     fn region(&self) -> String {
