@@ -142,7 +142,7 @@ fn a_workflow_runs_on_a_machine_that_is_started_for_it_and_ended_again() {
     account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
     let ended = account.dstack(&["run", "use", "--name", "r"]);
     assert_eq!(ended.code, 0, "{}", ended.err);
-    assert_eq!(ended.out, "make | made\nuse | 42\nuse | from the project\nuse | ivoufs2\n");
+    assert_eq!(ended.out, "make | made\nuse  | 42\nuse  | from the project\nuse  | ivoufs2\n");
     let results = account.bench.path("results").display().to_string();
     account.ok(&["artifacts", "download", "r/make", "--output", &results]);
     assert_eq!(std::fs::read(account.bench.path("results/out/answer")).expect("it is there"), b"42\n");

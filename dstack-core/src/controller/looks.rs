@@ -40,6 +40,10 @@ impl Looks {
             watch.not_before = now.plus(if is_only_wanted { options.busy_look_period } else { Duration::ZERO });
         }
         watch.is_attended = is_lived_in;
+        // What began to move after the last look is not left to the long period.
+        if watch.looked.is_some() && is_moving(state, scope) {
+            self.hurry(scope, now, options.busy_look_period);
+        }
     }
 
     /// When this scope is to be looked at, if at all: where nothing of ours may live, nobody is asked.

@@ -95,3 +95,23 @@ fn the_folder_of_an_attempt_whose_artifacts_are_kept_is_emptied_while_its_runner
     assert_eq!(outcomes(&world, run), [Phase::Over(Over::Succeeded)]);
     assert!(fetched.archive.is_none(), "nothing is left in the folder");
 }
+
+#[test]
+fn a_machine_that_starts_is_looked_at_soon_also_where_a_look_came_before_it() {
+    let world = World::new(21);
+    let (run, submit) = world.submission(name("soon"), vec![script("a", &["true"])]);
+    let mut controller = world.controller(Options::default());
+    let began = world.clock.boot();
+    world
+        .run(async {
+            controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            while !controller.client().state().runs()[&run].is_over() {
+                let step = controller.step().await.expect("the log can be used");
+                controller.wait(step.next_wake).await;
+            }
+        })
+        .expect("it ends");
+    let took = world.clock.boot().since(began);
+    assert!(took < Options::default().look_period, "boot, a look and a greeting took {took:?}");
+}

@@ -64,7 +64,7 @@ fn a_runner_that_lost_its_work_gets_none_before_a_look() {
             controller.client_mut().command(allow("m7i.large", 1)).await.expect("it is allowed");
             let (_, submit) = world.submission(name("demo"), vec![script("train", &["sleep 100"])]);
             controller.client_mut().command(submit).await.expect("it is accepted");
-            let soon = Boot(std::time::Duration::from_secs(150));
+            let soon = Boot(std::time::Duration::from_secs(90));
             controller.run_until_idle_or(world.clock.sleep_until(soon)).await.expect("it runs");
             let state = controller.client().state();
             let (id, runner) = state.live_runners().next().expect("it runs");
