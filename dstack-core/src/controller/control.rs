@@ -15,10 +15,11 @@ use super::effect::{Done, EffectKey, Outcome};
 use super::looks::Looks;
 use super::owed::OwedCalls;
 use super::ports::{Options, Ports};
+use super::record::Pending;
 use super::step::Step;
 use crate::client::{Client, ClientError};
 use crate::clock::Boot;
-use crate::model::{At, AttemptId, ControllerId, Event, Observation, RunnerId};
+use crate::model::{At, AttemptId, ControllerId, Observation, RunnerId};
 use crate::store::{AppendError, StoreError};
 
 /// Most times in a row that the loop carries on after the log could not be used.
@@ -54,8 +55,8 @@ pub struct Controller {
     pub(super) done: Vec<Done>,
     /// Seen, but not yet in the log.
     pub(super) observations: Vec<Observation>,
-    /// An append whose outcome is not known: it is sent again before anything else.
-    pub(super) pending: Option<(crate::model::AppendId, Vec<Event>)>,
+    /// Appends whose outcome is not known, in their order: they are sent again before anything else is recorded.
+    pub(super) pending: Vec<Pending>,
     pub(super) claims: Claims,
     pub(super) looks: Looks,
     pub(super) owed: OwedCalls,
@@ -89,7 +90,7 @@ impl Controller {
             in_flight: BTreeMap::new(),
             done: Vec::new(),
             observations: Vec::new(),
-            pending: None,
+            pending: Vec::new(),
             claims: Claims::default(),
             looks: Looks::default(),
             owed: OwedCalls::default(),

@@ -21,6 +21,7 @@ mod effect;
 mod looks;
 mod owed;
 mod ports;
+mod record;
 mod start_owed;
 mod step;
 

@@ -1,6 +1,8 @@
 //! Controllers in virtual time: whole lives, and lives full of faults.
 
+mod doubtful;
 mod lives;
 mod seen;
+mod shaky_store;
 mod starts;
 mod swarm;

@@ -69,7 +69,9 @@ impl Wake {
     /// Tells those who wait in this process and in others that there is something new.
     pub(super) fn appended(&self) {
         self.changes.send_replace(());
-        knock(&self.folder.join(SOCKETS));
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = watcher.as_ref().and_then(|watcher| watcher.socket.as_deref());
+        knock(&self.folder.join(SOCKETS), own);
     }
 }
 
@@ -154,11 +156,12 @@ fn listen(sockets: &Path, unique: [u8; 16]) -> std::io::Result<(PathBuf, UnixDat
     Ok((path, socket))
 }
 
-/// Sends a byte to everybody who waits, and takes away the sockets of those who are gone.
-fn knock(sockets: &Path) {
+/// Sends a byte to everybody else who waits, and takes away the sockets of those who are gone.
+fn knock(sockets: &Path, own: Option<&Path>) {
     let Ok(entries) = std::fs::read_dir(sockets) else { return };
-    for entry in entries.flatten() {
-        send(&entry.path());
+    let paths = entries.flatten().map(|entry| entry.path());
+    for path in paths.filter(|path| Some(path.as_path()) != own) {
+        send(&path);
     }
 }
 
