@@ -11,7 +11,7 @@ use futures::future::{AbortHandle, Abortable, Aborted};
 use futures::stream::FuturesUnordered;
 
 use super::claims::Claims;
-use super::effect::{Done, EffectKey, Outcome};
+use super::effect::{Done, EffectKey, Outcome, RecentArchives};
 use super::looks::Looks;
 use super::owed::OwedCalls;
 use super::ports::{Options, Ports};
@@ -67,6 +67,7 @@ pub struct Controller {
     pub(super) followed: BTreeMap<RunnerId, BTreeSet<AttemptId>>,
     /// Runners that lost what ran on them, with when: they may be gone.
     pub(super) suspects: BTreeMap<RunnerId, At>,
+    pub(super) recent: RecentArchives,
     pub(super) now: At,
     pub(super) now_boot: Boot,
 }
@@ -98,6 +99,7 @@ impl Controller {
             closed: BTreeMap::new(),
             followed: BTreeMap::new(),
             suspects: BTreeMap::new(),
+            recent: RecentArchives::default(),
             now: At::default(),
             now_boot: Boot::default(),
         }

@@ -14,4 +14,4 @@ pub(super) use follow::follow;
 pub(super) use launch::{greet, launch, terminate};
 pub(super) use look::{look, notice};
 pub(super) use outcome::{Done, EffectKey, Outcome};
-pub(super) use start::{StartInput, start};
+pub(super) use start::{RecentArchives, StartInput, start};
