@@ -87,7 +87,7 @@ impl Home {
     /// # Errors
     /// When the folder or the log in it cannot be used.
     pub fn client(&self) -> Result<Client, HomeError> {
-        self.writer(Waking::Poll(POLL_EVERY))
+        self.writer(Waking::SocketOfCommand)
     }
 
     /// A view of the log for a controller: it is woken by whoever appends. Reading and appending block the caller's thread

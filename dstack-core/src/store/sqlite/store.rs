@@ -91,7 +91,7 @@ impl SqliteStore {
 fn open(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<(Database, Arc<Wake>), StoreError> {
     let wake = Arc::new(Wake::new(folder, waking, clock.entropy()));
     let mut database = Database::open(folder, clock)?;
-    if matches!(waking, Waking::Poll(_)) {
+    if !matches!(waking, Waking::Socket) {
         connection::close_without_checkpoint(&database.connection)?;
     }
     database.wake = Some(Arc::clone(&wake));
@@ -110,11 +110,17 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        if let Some(mut database) = self.worker.inline() {
+            return database.append(expected, batch);
+        }
         let batch = batch.clone();
         self.run_append(move |database| database.append(expected, &batch)).await
     }
 
     async fn append_held(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        if let Some(mut database) = self.worker.inline() {
+            return database.append_held(expected, batch);
+        }
         let batch = batch.clone();
         self.run_append(move |database| database.append_held(expected, &batch)).await
     }

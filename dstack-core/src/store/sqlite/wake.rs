@@ -32,6 +32,8 @@ pub enum Waking {
     Poll(Duration),
     /// Be told by those who append: for controllers.
     Socket,
+    /// Be told by those who append: for commands that wait. Closing such a store leaves the journal as it is.
+    SocketOfCommand,
 }
 
 /// Tells those who wait in this process. The thread behind it starts with the first of them.
@@ -84,12 +86,12 @@ impl Watcher {
         let listener = match wake.waking {
             Waking::Poll(_) => None,
             // Without a socket there is still the poll.
-            Waking::Socket => listen(&wake.folder.join(SOCKETS), wake.unique).ok(),
+            Waking::Socket | Waking::SocketOfCommand => listen(&wake.folder.join(SOCKETS), wake.unique).ok(),
         };
         let socket = listener.as_ref().map(|(path, _)| path.clone());
         let period = match wake.waking {
             Waking::Poll(period) => period,
-            Waking::Socket => FALLBACK,
+            Waking::Socket | Waking::SocketOfCommand => FALLBACK,
         };
         let changes = Arc::clone(&wake.changes);
         let run = move || {

@@ -1,7 +1,7 @@
 //! Who runs a database's operations: a thread of its own, or, for reading only, whoever asks.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +52,14 @@ impl Worker {
 
     pub(super) fn here(database: Database) -> Self {
         Self::Here(Box::new(Mutex::new(database)))
+    }
+
+    /// The database, where whoever asks runs its operations itself.
+    pub(super) fn inline(&self) -> Option<MutexGuard<'_, Database>> {
+        match self {
+            Self::Here(database) => Some(database.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Thread { .. } => None,
+        }
     }
 
     /// Runs the operation; none when the thread has ended, which only a panic in it can do.
