@@ -25,9 +25,12 @@ pub(super) struct ShakyStore {
     state: Mutex<State>,
 }
 
+/// Chooses what happens to a commit, given the ids of its appends.
+type Choice = Box<dyn FnMut(&[AppendId]) -> Fate + Send>;
+
 struct State {
     held: Vec<(Seq, Batch)>,
-    fate: Box<dyn FnMut(&[AppendId]) -> Fate + Send>,
+    fate: Choice,
 }
 
 impl ShakyStore {

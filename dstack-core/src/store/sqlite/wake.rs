@@ -19,6 +19,9 @@ use crate::store::StoreError;
 
 /// Poll behind the socket.
 const FALLBACK: Duration = Duration::from_secs(5);
+/// What is appended within so long after some news is one piece of news to a command: who shows a burst leaves the
+/// processor to it.
+const GATHERED: Duration = Duration::from_millis(4);
 /// Folder of the sockets of those who wait, in the log's folder.
 const SOCKETS: &str = "wake";
 /// Longest path that a socket's address holds everywhere.
@@ -93,6 +96,7 @@ impl Watcher {
             Waking::Poll(period) => period,
             Waking::Socket | Waking::SocketOfCommand => FALLBACK,
         };
+        let is_command = wake.waking == Waking::SocketOfCommand;
         let changes = Arc::clone(&wake.changes);
         let run = move || {
             while pause(listener.as_ref(), &stopped, period) {
@@ -104,6 +108,9 @@ impl Watcher {
                 if newest != Some(version) {
                     version = newest.unwrap_or(version);
                     changes.send_replace(());
+                    if is_command && stopped.recv_timeout(GATHERED) == Err(RecvTimeoutError::Disconnected) {
+                        break;
+                    }
                 }
             }
             if let Some((path, _)) = &listener {
