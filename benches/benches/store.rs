@@ -9,7 +9,7 @@ use dstack_core::clock::{Clock, SystemClock};
 use dstack_core::model::event::AttemptAssigned;
 use dstack_core::model::{AppendId, AttemptId, Batch, Event, RunId, RunnerId, Seq, WorkflowId};
 use dstack_core::store::EventStore;
-use dstack_core::store::sqlite::SqliteStore;
+use dstack_core::store::sqlite::{SqliteStore, Waking};
 use rusqlite::{Connection, TransactionBehavior, params};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -80,15 +80,19 @@ fn appends(criterion: &mut Criterion) {
                 BatchSize::PerIteration,
             );
         });
-        let store = SqliteStore::open(&folder.path().join("home"), Arc::new(SystemClock)).expect("it opens");
-        let mut head = Seq::START;
-        group.bench_function("dstack", |bencher| {
-            bencher.iter_batched(
-                || batch(records),
-                |batch| head = runtime.block_on(store.append(head, &batch)).expect("it is in order").head.seq,
-                BatchSize::PerIteration,
-            );
-        });
+        let inline = SqliteStore::open_inline(&folder.path().join("inline"), Arc::new(SystemClock), Waking::Socket);
+        let thread = SqliteStore::open(&folder.path().join("thread"), Arc::new(SystemClock));
+        for (name, store) in [("inline", inline), ("thread", thread)] {
+            let store = store.expect("it opens");
+            let mut head = Seq::START;
+            group.bench_function(name, |bencher| {
+                bencher.iter_batched(
+                    || batch(records),
+                    |batch| head = runtime.block_on(store.append(head, &batch)).expect("it is in order").head.seq,
+                    BatchSize::PerIteration,
+                );
+            });
+        }
         group.finish();
     }
 }

@@ -84,6 +84,11 @@ impl Client {
     /// When the log cannot be read, or holds a record that was changed.
     pub async fn refresh_with(&mut self, mut show: impl FnMut(&Record)) -> Result<Head, StoreError> {
         let head = self.store.head().await?;
+        let is_other = head.seq == self.state.seq() && head.hash != self.state.hash();
+        if head.seq < self.state.seq() || is_other {
+            // What was held was lost on its way to the disk.
+            self.forget();
+        }
         if self.state.seq() == Seq::START && head.seq > Seq::START {
             self.load_snapshot().await?;
         }
@@ -157,9 +162,57 @@ impl Client {
     /// # Errors
     /// [`AppendError::Conflict`] when the log has moved on; any other when it cannot be used.
     pub async fn append(&mut self, append: AppendId, events: &[Event]) -> Result<Vec<Record>, ClientError> {
+        self.append_at(self.state.seq(), append, events).await
+    }
+
+    /// Appends events at a place where the state stood, unless the log has moved on, and takes them in.
+    ///
+    /// # Errors
+    /// As [`Client::append`].
+    pub(crate) async fn append_at(
+        &mut self,
+        expected: Seq,
+        append: AppendId,
+        events: &[Event],
+    ) -> Result<Vec<Record>, ClientError> {
         let batch = Batch::new(append, events);
-        let appended = self.store.append(self.state.seq(), &batch).await?;
-        if let Some(records) = self.records_of(&batch, events, &appended) {
+        let appended = self.store.append(expected, &batch).await?;
+        self.take_in(&batch, events, &appended).await
+    }
+
+    /// Appends as [`Client::append`] does and takes the events in, but may leave it to the next append, or to
+    /// [`Client::settle`], to make them durable. If that fails, call [`Client::forget`].
+    ///
+    /// # Errors
+    /// As [`Client::append`].
+    pub(crate) async fn append_held(&mut self, append: AppendId, events: &[Event]) -> Result<Vec<Record>, ClientError> {
+        let batch = Batch::new(append, events);
+        let appended = self.store.append_held(self.state.seq(), &batch).await?;
+        self.take_in(&batch, events, &appended).await
+    }
+
+    /// Makes durable what was held.
+    ///
+    /// # Errors
+    /// When all that was held may or may not be in the log.
+    pub(crate) async fn settle(&self) -> Result<(), ClientError> {
+        Ok(self.store.settle().await?)
+    }
+
+    /// Forgets what was read: the next refresh reads all of the log again.
+    pub(crate) fn forget(&mut self) {
+        self.state = State::default();
+        self.snapshot = Seq::START;
+    }
+
+    async fn take_in(
+        &mut self,
+        batch: &Batch,
+        events: &[Event],
+        appended: &Appended,
+    ) -> Result<Vec<Record>, ClientError> {
+        let append = batch.append;
+        if let Some(records) = self.records_of(batch, events, appended) {
             self.state.apply_all(&records);
             return Ok(records);
         }

@@ -11,14 +11,15 @@ use futures::future::{AbortHandle, Abortable, Aborted};
 use futures::stream::FuturesUnordered;
 
 use super::claims::Claims;
-use super::effect::{Done, EffectKey, Outcome};
+use super::effect::{Done, EffectKey, Outcome, RecentArchives};
 use super::looks::Looks;
 use super::owed::OwedCalls;
 use super::ports::{Options, Ports};
+use super::record::Pending;
 use super::step::Step;
 use crate::client::{Client, ClientError};
 use crate::clock::Boot;
-use crate::model::{At, AttemptId, ControllerId, Event, Observation, RunnerId};
+use crate::model::{At, AttemptId, ControllerId, Observation, RunnerId, Scope};
 use crate::store::{AppendError, StoreError};
 
 /// Most times in a row that the loop carries on after the log could not be used.
@@ -54,8 +55,8 @@ pub struct Controller {
     pub(super) done: Vec<Done>,
     /// Seen, but not yet in the log.
     pub(super) observations: Vec<Observation>,
-    /// An append whose outcome is not known: it is sent again before anything else.
-    pub(super) pending: Option<(crate::model::AppendId, Vec<Event>)>,
+    /// Appends whose outcome is not known, in their order: they are sent again before anything else is recorded.
+    pub(super) pending: Vec<Pending>,
     pub(super) claims: Claims,
     pub(super) looks: Looks,
     pub(super) owed: OwedCalls,
@@ -66,6 +67,9 @@ pub struct Controller {
     pub(super) followed: BTreeMap<RunnerId, BTreeSet<AttemptId>>,
     /// Runners that lost what ran on them, with when: they may be gone.
     pub(super) suspects: BTreeMap<RunnerId, At>,
+    pub(super) recent: RecentArchives,
+    /// When prices were last asked for.
+    pub(super) prices_asked: BTreeMap<Scope, Boot>,
     pub(super) now: At,
     pub(super) now_boot: Boot,
 }
@@ -89,7 +93,7 @@ impl Controller {
             in_flight: BTreeMap::new(),
             done: Vec::new(),
             observations: Vec::new(),
-            pending: None,
+            pending: Vec::new(),
             claims: Claims::default(),
             looks: Looks::default(),
             owed: OwedCalls::default(),
@@ -97,6 +101,8 @@ impl Controller {
             closed: BTreeMap::new(),
             followed: BTreeMap::new(),
             suspects: BTreeMap::new(),
+            recent: RecentArchives::default(),
+            prices_asked: BTreeMap::new(),
             now: At::default(),
             now_boot: Boot::default(),
         }

@@ -21,6 +21,8 @@ mod effect;
 mod looks;
 mod owed;
 mod ports;
+mod prices;
+mod record;
 mod start_owed;
 mod step;
 mod strays;

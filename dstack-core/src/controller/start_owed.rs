@@ -173,6 +173,7 @@ impl Controller {
             folder: run.folder,
             manifests,
             secrets: run.secrets.clone(),
+            recent: self.recent.clone(),
         };
         let ports = self.ports.clone();
         self.start_on(EffectKey::Owed(ActionKey::Start(attempt)), place, |provider, _| {

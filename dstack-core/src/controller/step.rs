@@ -1,26 +1,19 @@
 //! One step: from what was seen to what is started.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::control::{Controller, ControllerError};
 use super::effect::{Done, EffectKey, Outcome};
-use crate::client::ClientError;
+use super::record::Group;
 use crate::clock::Boot;
 use crate::cloud::LaunchError;
 use crate::model::event::ClockStepped;
 use crate::model::plan::ScopeTick;
-use crate::model::{
-    ActionKey, AppendId, AttemptId, Event, Observation, Place, Plan, Record, RunnerId, Tick, outstanding, reconcile,
-    schedule,
-};
-use crate::store::AppendError;
+use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding};
 
 /// The log's head may be this far ahead of the store's clock before the clock is corrected.
 const MAX_CLOCK_LAG_US: i64 = 60_000_000;
-/// How often one step decides anew because others were faster.
-const MAX_CONFLICTS: u32 = 1_000;
 
 /// What a step did.
 #[derive(Debug, Default)]
@@ -49,8 +42,8 @@ impl Controller {
     pub async fn step(&mut self) -> Result<Step, ControllerError> {
         let mut step = Step::default();
         self.drain_effects().await;
-        self.resolve_pending(&mut step).await?;
         self.refresh().await?;
+        self.resolve_pending(&mut step).await?;
         self.client.create_log().await?;
         self.correct_clock(&mut step).await?;
         for done in std::mem::take(&mut self.done) {
@@ -58,14 +51,15 @@ impl Controller {
         }
         let over = self.claims.over(self.client.state(), self.now_boot);
         self.observations.extend(over);
-        self.record_facts(&mut step).await?;
-        let plan = self.record_decisions(&mut step).await?;
+        let mut group = Group::default();
+        let recorded = self.record(&mut group).await;
+        let plan = self.end_group(group, recorded, &mut step).await?;
         self.start_owed(&mut step);
         self.judge(&plan, &mut step);
         Ok(step)
     }
 
-    async fn refresh(&mut self) -> Result<(), ControllerError> {
+    pub(super) async fn refresh(&mut self) -> Result<(), ControllerError> {
         let head = self.client.refresh().await?;
         if let Some(why) = self.client.state().unreadable() {
             return Err(ControllerError::ReadOnly(why.to_owned()));
@@ -77,54 +71,18 @@ impl Controller {
     }
 
     /// Takes in what the state owes and claims now; `before_append` is given when our own append has just changed it.
-    fn note_state(&mut self, before_append: Option<Boot>) {
+    pub(super) fn note_state(&mut self, before_append: Option<Boot>) {
         let state = self.client.state();
         self.claims.note(state, self.id, self.now_boot, before_append);
         let keys: BTreeSet<_> = outstanding(state).iter().map(crate::model::Action::key).collect();
         self.owed.note(&keys, self.now_boot, before_append.is_some());
     }
 
-    /// Appends at the place that the state stands at. If the outcome is not known, the same batch is sent again before
-    /// anything else is done.
+    /// Appends alone, at the place that the state stands at; says no when the log has moved on.
     async fn append(&mut self, id: AppendId, events: Vec<Event>, step: &mut Step) -> Result<bool, ControllerError> {
-        let before = self.client.clock().boot();
-        match self.send(id, &events, step).await {
-            Ok(()) => {
-                self.note_state(Some(before));
-                Ok(true)
-            }
-            Err(ClientError::Append(AppendError::Conflict { .. })) => {
-                self.refresh().await?;
-                Ok(false)
-            }
-            Err(error @ ClientError::Append(AppendError::Unknown(_))) => {
-                self.pending = Some((id, events));
-                Err(error.into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn send(&mut self, id: AppendId, events: &[Event], step: &mut Step) -> Result<(), ClientError> {
-        let kept = self.kept_by(events);
-        step.records.extend(self.client.append(id, events).await?);
-        for (attempt, place) in kept {
-            self.release(attempt, place);
-        }
-        Ok(())
-    }
-
-    async fn resolve_pending(&mut self, step: &mut Step) -> Result<(), ControllerError> {
-        let Some((id, events)) = self.pending.take() else { return Ok(()) };
-        // In the log it is recognised by its id. Not in the log it conflicts, unless nothing came between.
-        match self.send(id, &events, step).await {
-            Ok(()) | Err(ClientError::Append(AppendError::Conflict { .. })) => {}
-            Err(error) => {
-                self.pending = Some((id, events));
-                return Err(error.into());
-            }
-        }
-        Ok(())
+        let mut group = Group::default();
+        let appended = self.append_to(&mut group, id, events).await;
+        self.end_group(group, appended, step).await
     }
 
     async fn correct_clock(&mut self, step: &mut Step) -> Result<(), ControllerError> {
@@ -139,55 +97,7 @@ impl Controller {
         Ok(())
     }
 
-    async fn record_facts(&mut self, step: &mut Step) -> Result<(), ControllerError> {
-        let id = AppendId::from_entropy(self.client.clock().entropy());
-        for _ in 0..MAX_CONFLICTS {
-            let state = self.client.state();
-            let mut facts = Vec::new();
-            let mut is_told = Vec::with_capacity(self.observations.len());
-            for seen in &self.observations {
-                let before = facts.len();
-                facts.extend(reconcile(state, seen));
-                is_told.push(facts.len() > before);
-            }
-            if facts.is_empty() {
-                break;
-            }
-            if self.append(id, facts, step).await? {
-                // What it had to tell is in the log, once: some facts would be told again for ever.
-                let mut is_told = is_told.into_iter();
-                self.observations.retain(|_| is_told.next() == Some(false));
-                break;
-            }
-        }
-        // An exit and what was kept of it may have been seen together: the second fits only once the first is recorded.
-        let state = self.client.state();
-        self.observations.retain(|seen| !reconcile(state, seen).is_empty());
-        Ok(())
-    }
-
-    async fn record_decisions(&mut self, step: &mut Step) -> Result<Plan, ControllerError> {
-        for _ in 0..MAX_CONFLICTS {
-            let tick = self.tick();
-            let state = self.client.state();
-            let plan = schedule(state, &tick);
-            if plan.is_empty() {
-                return Ok(plan);
-            }
-            let clock = Arc::clone(self.client.clock());
-            let events = plan.clone().into_events(state, self.id, &mut || clock.entropy());
-            if events.is_empty() {
-                return Ok(plan);
-            }
-            let id = AppendId::from_entropy(clock.entropy());
-            if self.append(id, events, step).await? {
-                return Ok(Plan { items: Vec::new(), ..plan });
-            }
-        }
-        Ok(Plan::default())
-    }
-
-    fn tick(&self) -> Tick {
+    pub(super) fn tick(&self) -> Tick {
         let scopes = self.client.state().scopes().into_iter().map(|scope| {
             let provider = self.ports.of(&scope).filter(|_| self.looks.may_launch(self.client.state(), &scope));
             let known = ScopeTick {
@@ -197,31 +107,6 @@ impl Controller {
             (scope, known)
         });
         Tick { at: self.now, scopes: scopes.collect(), suspects: self.suspects.keys().copied().collect() }
-    }
-
-    /// Attempts whose results these events say are kept, with where they still are.
-    fn kept_by(&self, events: &[Event]) -> Vec<(AttemptId, Option<Place>)> {
-        let state = self.client.state();
-        let kept = events.iter().filter_map(|event| match event {
-            Event::ResultsKept(kept) => Some(kept.attempt),
-            Event::AttemptStopped(stopped) => Some(stopped.attempt),
-            _ => None,
-        });
-        let place = |attempt: AttemptId| {
-            let id = state.workflow(attempt.workflow)?.runner()?;
-            state.runners().get(&id)?.place(id)
-        };
-        kept.map(|attempt| (attempt, place(attempt))).collect()
-    }
-
-    /// The attempt's results are in the log: its folder is emptied.
-    fn release(&mut self, attempt: AttemptId, place: Option<Place>) {
-        self.begun.remove(&attempt);
-        if let Some(place) = place
-            && let Some(provider) = self.provider_at(&place)
-        {
-            self.spawn(EffectKey::Release(attempt), super::effect::release(provider.host, place, attempt));
-        }
     }
 
     pub(super) fn take_in(&mut self, done: Done) {
@@ -295,6 +180,7 @@ impl Controller {
                     self.hurry_look(runner);
                 }
             }
+            (EffectKey::Prices(scope), Outcome::Failed(why)) => self.prices_failed(&scope, &why),
             (_, Outcome::Released) => {}
             (key, outcome) => tracing::error!(?key, ?outcome, "an effect returned what it cannot return"),
         }
@@ -335,5 +221,6 @@ impl Controller {
             && self.done.is_empty()
             && state.live_runners().next().is_none();
         self.start_looks(step);
+        self.start_prices();
     }
 }

@@ -95,10 +95,11 @@ impl Home {
     /// # Errors
     /// When the folder or the log in it cannot be used.
     pub fn client(&self) -> Result<Client, HomeError> {
-        self.writer(Waking::Poll(POLL_EVERY))
+        self.writer(Waking::SocketOfCommand)
     }
 
-    /// A view of the log for a controller: it is woken by whoever appends.
+    /// A view of the log for a controller: it is woken by whoever appends. Reading and appending block the caller's thread
+    /// for about as long as the disk takes.
     ///
     /// # Errors
     /// As [`Home::client`].
@@ -108,7 +109,7 @@ impl Home {
 
     fn writer(&self, waking: Waking) -> Result<Client, HomeError> {
         self.create()?;
-        let store = SqliteStore::open_with(&self.path, clock(), waking)?;
+        let store = SqliteStore::open_inline(&self.path, clock(), waking)?;
         Ok(Client::new(Arc::new(store), clock()))
     }
 

@@ -113,6 +113,21 @@ pub trait EventStore: Send + Sync {
     /// stands. Dropping the future leaves the outcome unknown.
     async fn append(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError>;
 
+    /// Appends like [`append`](Self::append), but may put off making it durable until the next call on this store: whoever
+    /// appends again right away pays for both with one sync.
+    ///
+    /// Before [`settle`](Self::settle), or an append that follows, has succeeded, nothing may be done because of it: until
+    /// then a crash takes it away. Others may have to wait meanwhile, so nothing slow may come in between.
+    async fn append_held(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        self.append(expected, batch).await
+    }
+
+    /// Makes durable what was held, if anything was. When this fails, or an append that follows on what was held does so
+    /// otherwise than by a conflict, all that was held may or may not be in the log.
+    async fn settle(&self) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     /// Up to `limit` records after `after`, in order, each checked against the chain.
     async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>, StoreError>;
 

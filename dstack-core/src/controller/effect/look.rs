@@ -1,9 +1,11 @@
 //! Looks at scopes, and announcements.
 
+use std::collections::BTreeSet;
+
 use super::outcome::Outcome;
 use crate::cloud::Known;
 use crate::controller::ports::Provider;
-use crate::model::{At, LogId, Scope};
+use crate::model::{At, LogId, Observation, RuleKey, Scope};
 
 pub(in crate::controller) async fn look(
     provider: Provider,
@@ -26,4 +28,20 @@ pub(in crate::controller) async fn look(
 
 pub(in crate::controller) async fn notice(provider: Provider) -> Outcome {
     Outcome::Noticed(provider.cloud.notice().await)
+}
+
+/// The catalogue's prices of these rules.
+pub(in crate::controller) async fn prices(
+    provider: Provider,
+    scope: Scope,
+    rules: BTreeSet<RuleKey>,
+    at: At,
+) -> Outcome {
+    match provider.cloud.catalogue(&scope.region).await {
+        Ok(mut offerings) => {
+            offerings.retain(|offering| rules.contains(&offering.rule_key()));
+            Outcome::Saw(vec![Observation::Priced { at, offerings }])
+        }
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
 }

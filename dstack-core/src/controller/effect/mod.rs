@@ -12,6 +12,6 @@ pub(super) use close::close;
 pub(super) use collect::{collect, release, save};
 pub(super) use follow::{Followed, LogTime, follow};
 pub(super) use launch::{greet, launch, terminate};
-pub(super) use look::{look, notice};
+pub(super) use look::{look, notice, prices};
 pub(super) use outcome::{Done, EffectKey, Outcome};
-pub(super) use start::{StartInput, start};
+pub(super) use start::{RecentArchives, StartInput, start};

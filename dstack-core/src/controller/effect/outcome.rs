@@ -11,6 +11,8 @@ pub(in crate::controller) enum EffectKey {
     Owed(ActionKey),
     /// A look at a scope.
     Look(Scope),
+    /// The prices of a scope.
+    Prices(Scope),
     /// Waiting for the announcements of a provider.
     Notice(String),
     /// Emptying the folder of an attempt whose results are kept.

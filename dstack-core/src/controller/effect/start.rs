@@ -1,10 +1,10 @@
 //! Staging and starting an attempt.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outcome::{Outcome, host_failure};
-use crate::blob::{BlobError, BlobStore, Manifest};
+use crate::blob::{BlobError, BlobStore, Manifest, Payload};
 use crate::controller::ports::{Ports, Provider};
 use crate::host::{Begun, Closing, Contents, HostError, Job, RunnerHost};
 use crate::model::{AttemptId, BlobId, Loss, Name, Observation, Place, WorkflowSpec};
@@ -21,6 +21,36 @@ pub(in crate::controller) struct StartInput {
     pub(in crate::controller) manifests: Vec<BlobId>,
     /// Names of the secrets in its environment.
     pub(in crate::controller) secrets: Vec<String>,
+    /// Archives that were used before.
+    pub(in crate::controller) recent: RecentArchives,
+}
+
+/// Small archives that were read and checked lately: the workflows of a run share most of theirs.
+#[derive(Debug, Clone, Default)]
+pub(in crate::controller) struct RecentArchives(Arc<Mutex<VecDeque<(BlobId, Payload)>>>);
+
+impl RecentArchives {
+    /// How many are kept, each of at most so many bytes.
+    const MOST: usize = 16;
+    const BYTES_MAX: usize = 64 * 1024;
+
+    async fn get(&self, blobs: &dyn BlobStore, id: BlobId) -> Result<Payload, BlobError> {
+        let known = self.lock().iter().find(|(known, _)| *known == id).map(|(_, payload)| payload.clone());
+        if let Some(payload) = known {
+            return Ok(payload);
+        }
+        let payload = blobs.get(id).await?;
+        if payload.in_memory().is_some_and(|bytes| bytes.len() <= Self::BYTES_MAX) {
+            let mut recent = self.lock();
+            recent.truncate(Self::MOST - 1);
+            recent.push_front((id, payload.clone()));
+        }
+        Ok(payload)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(BlobId, Payload)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input: StartInput) -> Outcome {
@@ -66,13 +96,13 @@ async fn give_up(host: &dyn RunnerHost, place: &Place, attempt: AttemptId, why: 
 async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents, BlobError> {
     let mut archives = Vec::new();
     if let Some(folder) = input.folder {
-        archives.push(blobs.get(folder).await?);
+        archives.push(input.recent.get(blobs, folder).await?);
     }
     for manifest in &input.manifests {
-        let bytes = blobs.get(*manifest).await?;
+        let bytes = input.recent.get(blobs, *manifest).await?;
         let manifest: Manifest = serde_json::from_reader(bytes.reader()?).map_err(|_| BlobError::Damaged(*manifest))?;
         for entry in manifest.artifacts {
-            archives.push(blobs.get(entry.archive).await?);
+            archives.push(input.recent.get(blobs, entry.archive).await?);
         }
     }
     Ok(Contents { archives })

@@ -9,7 +9,10 @@ use crate::controller::effect::{Done, EffectKey, Outcome};
 use crate::controller::{Controller, Options};
 use crate::host::RunnerHost as _;
 use crate::model::state::{Outcome as Over, Phase};
-use crate::model::{ActionKey, AttemptId, ClaimNumber, Event, Observation, RunnerId, WorkflowId, WorkflowSpec};
+use crate::model::{
+    ActionKey, AttemptId, ClaimNumber, Command, Event, MicroUsd, Observation, Purchase, Record, RunnerId, Seq,
+    WorkflowId, WorkflowSpec,
+};
 use crate::testkit::World;
 
 /// A controller with one runner wanted for this workflow.
@@ -114,4 +117,29 @@ fn a_machine_that_starts_is_looked_at_soon_also_where_a_look_came_before_it() {
         .expect("it ends");
     let took = world.clock.boot().since(began);
     assert!(took < Options::default().look_period, "boot, a look and a greeting took {took:?}");
+}
+
+#[test]
+fn a_price_that_moved_is_recorded_once_an_hour() {
+    let world = World::new(31);
+    let mut spot = World::offering("m7i.xlarge", Purchase::Spot).expect("it is in the built-in list");
+    spot.price = Some(MicroUsd(100_000));
+    world.cloud.set_price("m7i.xlarge", Purchase::Spot, Some(MicroUsd(90_000)));
+    let (_, submit) = world.submission(name("long"), vec![script("a", &["sleep 9000"])]);
+    let mut controller = world.controller(Options::default());
+    let prices = world
+        .run(async {
+            let command = Command::Allow { offering: Box::new(spot), max: 1, min: 0 };
+            controller.client_mut().command(command).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            controller.run_until_idle().await.expect("the log can be used");
+            let records = controller.client().store().read(Seq::START, 1000).await.expect("the log can be read");
+            let price = |record: &Record| match record.event() {
+                Some(Event::PriceSeen(event)) => Some(event.price),
+                _ => None,
+            };
+            records.iter().filter_map(price).collect::<Vec<_>>()
+        })
+        .expect("it ends");
+    assert_eq!(prices, [MicroUsd(90_000)], "it moved by a tenth, once");
 }

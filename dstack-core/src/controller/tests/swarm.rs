@@ -1,9 +1,12 @@
 //! Several controllers that crash at any time, on a cloud where everything goes wrong; then the faults stop and all settles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lives::{allow, name, script};
+use super::shaky_store::ShakyStore;
+use crate::Client;
 use crate::clock::{Boot, Clock};
 use crate::cloud::{Draw, Faults};
 use crate::controller::{Controller, Options};
@@ -23,7 +26,9 @@ async fn mortal_controller(world: &World, seed: u64) {
     while world.clock.boot() < end {
         let life = world.clock.boot().plus(Duration::from_millis(draw.below(600_000)));
         let options = Options { patience: Duration::from_secs(draw.below(2) * 60), ..Options::default() };
-        let mut controller = world.controller(options);
+        let store = ShakyStore::by_chance(Arc::clone(&world.store), draw.below(u64::MAX), seed % 8);
+        let client = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);
+        let mut controller = Controller::new(client, world.ports(), options);
         // It may end of itself when the log cannot be used or nothing is owed: the next one looks again.
         let _ = controller.run_until_idle_or(world.clock.sleep_until(life)).await;
         drop(controller);

@@ -12,13 +12,11 @@ use crate::model::AttemptId;
 
 /// How far it is; `undecided` where nothing was decided yet.
 pub(crate) fn standing(attempt: &AttemptFolder, undecided: Progress) -> io::Result<Standing> {
-    let progress = match attempt.verdict()? {
-        None => undecided,
-        Some(Verdict::Stop | Verdict::Lost) => Progress::NeverBegun,
-        Some(Verdict::Supervisor) => match attempt.exit()? {
-            Some(record) => return Ok(Standing { progress: Progress::Exited(record.exit), output: record.output }),
-            None => Progress::Lost,
-        },
+    let progress = match attempt.verdict_and_exit()? {
+        (_, Some(record)) => return Ok(Standing { progress: Progress::Exited(record.exit), output: record.output }),
+        (None, None) => undecided,
+        (Some(Verdict::Stop | Verdict::Lost), None) => Progress::NeverBegun,
+        (Some(Verdict::Supervisor), None) => Progress::Lost,
     };
     let output = match attempt.output().metadata() {
         Ok(facts) => facts.len(),
@@ -40,7 +38,6 @@ pub(crate) fn standings(runner: &RunnerFolder, attempts: &[AttemptId]) -> io::Re
 
 /// Forbids its start, if it was not begun.
 pub(crate) fn forbid(attempt: &AttemptFolder, closing: Closing) -> io::Result<()> {
-    attempt.make()?;
     attempt.decide(match closing {
         Closing::Stop { .. } => Verdict::Stop,
         Closing::Lost => Verdict::Lost,
@@ -62,7 +59,7 @@ pub(crate) fn start(runner: &RunnerFolder, attempt: AttemptId) -> io::Result<Beg
 pub(crate) fn close(runner: &RunnerFolder, attempt: AttemptId, closing: Closing) -> io::Result<()> {
     let attempt = runner.attempt(attempt);
     forbid(&attempt, closing)?;
-    if attempt.verdict()? == Some(Verdict::Supervisor) && attempt.exit()?.is_none() {
+    if attempt.verdict_and_exit()? == (Some(Verdict::Supervisor), None) {
         kill_leftovers(runner)?;
     }
     Ok(())
@@ -72,27 +69,30 @@ pub(crate) fn close(runner: &RunnerFolder, attempt: AttemptId, closing: Closing)
 ///
 /// They are unpacked beside it, in a folder of this name, and then take its name in one act.
 pub(crate) fn stage(attempt: &AttemptFolder, contents: &Contents, temporary: &str) -> Result<(), ArchiveError> {
-    let failed = |source| ArchiveError::Io { path: attempt.path().display().to_string(), source };
+    let failed = |source| ArchiveError::Io { path: attempt.work().display().to_string(), source };
     let work = attempt.work();
     if attempt.verdict().map_err(failed)?.is_some() || work.try_exists().map_err(failed)? {
         return Ok(());
     }
-    attempt.make().map_err(failed)?;
-    let beside = attempt.path().join(temporary);
+    let beside = attempt.beside(temporary);
     let unpacked = contents.archives.iter().try_for_each(|archive| {
         archive::unpack(archive.reader().map_err(failed)?, &beside, &Limits::default())?;
         Ok(())
     });
-    let placed = unpacked.and_then(|()| place(&beside, &work).map_err(failed));
-    // Not there any more if it took its name.
-    let _ = std::fs::remove_dir_all(&beside);
-    placed
+    match unpacked.and_then(|()| place(&beside, work).map_err(failed)) {
+        Ok(true) => Ok(()),
+        other => {
+            let _ = std::fs::remove_dir_all(&beside);
+            other.map(drop)
+        }
+    }
 }
 
-/// Renames, unless another was first.
-fn place(from: &Path, to: &Path) -> io::Result<()> {
+/// Renames; false where another was first.
+fn place(from: &Path, to: &Path) -> io::Result<bool> {
     match std::fs::rename(from, to) {
-        Err(_) if to.try_exists()? => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(_) if to.try_exists()? => Ok(false),
+        Err(error) => Err(error),
     }
 }

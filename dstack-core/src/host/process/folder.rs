@@ -6,7 +6,11 @@
 //! | `started` | made once, by the supervisor that holds the lock, or by whoever forbids that there ever is one |
 //! | `identity` | which process the supervisor is |
 //! | `socket` | where it listens |
-//! | `attempts/RUN-INDEX-NUMBER/` | an attempt: `work/`, `script`, `begun`, `output`, `exit` |
+//! | `attempts/ID/` | where the command of attempt `ID` (`RUN-INDEX-NUMBER`) is run, with the files that were staged |
+//! | `attempts/ID.begun` | made exclusively: who decided about the attempt, and, once it is over, how it ended |
+//! | `attempts/ID.script`, `attempts/ID.output` | what the command is, and what it prints |
+//!
+//! Each file costs more than the start of a process does: there are no more of them than that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -19,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{AttemptId, Exit};
 
+/// The first line where the supervisor has begun the attempt.
+const SUPERVISOR: &str = "supervisor\n";
 /// The last line of a complete exit record.
 const END_MARK: &str = "\nend\n";
 
@@ -148,40 +154,41 @@ pub(crate) struct ExitRecord {
     pub(crate) output: u64,
 }
 
-/// An attempt's folder.
+/// An attempt's files, which share the beginning of their names.
 #[derive(Debug, Clone)]
 pub(crate) struct AttemptFolder(PathBuf);
 
 impl AttemptFolder {
-    pub(crate) fn path(&self) -> &Path {
+    /// The folder in which the command is run, as it was staged. Its path names the attempt.
+    pub(crate) fn work(&self) -> &Path {
         &self.0
     }
 
-    /// The folder in which the command is run, as it was staged.
-    pub(crate) fn work(&self) -> PathBuf {
-        self.0.join("work")
-    }
-
     pub(crate) fn script(&self) -> PathBuf {
-        self.0.join("script")
+        self.0.with_extension("script")
     }
 
     pub(crate) fn output(&self) -> PathBuf {
-        self.0.join("output")
+        self.0.with_extension("output")
     }
 
-    /// Makes it, if it is not there.
-    pub(crate) fn make(&self) -> io::Result<()> {
-        match make_folder(&self.0) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_folders(&self.0),
-            other => other,
-        }
+    fn begun(&self) -> PathBuf {
+        self.0.with_extension("begun")
     }
 
-    /// Makes it with an empty working folder, if none was staged.
+    /// A name beside the others for something that is not to stay.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.0.with_extension(name)
+    }
+
+    /// The folder in which all of it is.
+    pub(crate) fn parent(&self) -> &Path {
+        self.0.parent().unwrap_or(&self.0)
+    }
+
+    /// Makes an empty working folder, if none was staged.
     pub(crate) fn make_work(&self) -> io::Result<()> {
-        self.make()?;
-        make_folder(&self.work())
+        make_folder(&self.0)
     }
 
     /// Opens the file to which the command prints.
@@ -192,60 +199,49 @@ impl AttemptFolder {
     /// Decides, unless it was decided before.
     pub(crate) fn decide(&self, verdict: Verdict) -> io::Result<bool> {
         let word = match verdict {
-            Verdict::Supervisor => "supervisor\n",
+            Verdict::Supervisor => SUPERVISOR,
             Verdict::Stop => "stop\n",
             Verdict::Lost => "lost\n",
         };
-        create_once(&self.0.join("begun"), word)
+        match create_once(&self.begun(), word) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make_folders(self.parent())?;
+                create_once(&self.begun(), word)
+            }
+            other => other,
+        }
+    }
+
+    /// What was decided, if anything was, and how it ended, if a complete record of that is there.
+    pub(crate) fn verdict_and_exit(&self) -> io::Result<(Option<Verdict>, Option<ExitRecord>)> {
+        let text = match fs::read(self.begun()) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),
+            Err(error) => return Err(error),
+        };
+        Ok(match text.as_slice() {
+            b"stop\n" => (Some(Verdict::Stop), None),
+            b"lost\n" => (Some(Verdict::Lost), None),
+            text => (Some(Verdict::Supervisor), exit_in(text)),
+        })
     }
 
     /// What was decided, if anything was.
     pub(crate) fn verdict(&self) -> io::Result<Option<Verdict>> {
-        match fs::read_to_string(self.0.join("begun")) {
-            Ok(word) => Ok(Some(match word.as_str() {
-                "stop\n" => Verdict::Stop,
-                "lost\n" => Verdict::Lost,
-                _ => Verdict::Supervisor,
-            })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.verdict_and_exit()?.0)
     }
 
-    /// Writes the exit record, which counts from its last byte on.
+    /// Writes the exit record, which counts from its last byte on. Only for whoever has decided that it is begun.
     pub(crate) fn write_exit(&self, record: &ExitRecord) -> io::Result<()> {
         let mut text = serde_json::to_string(record)?;
         text.push_str(END_MARK);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.0.join("exit"))?;
-        file.write_all(text.as_bytes())
-    }
-
-    /// The exit record, if a complete one is there.
-    pub(crate) fn exit(&self) -> io::Result<Option<ExitRecord>> {
-        match fs::read_to_string(self.0.join("exit")) {
-            Ok(text) => Ok(text.strip_suffix(END_MARK).and_then(|json| serde_json::from_str(json).ok())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-            Err(error) => Err(error),
-        }
+        OpenOptions::new().append(true).open(self.begun())?.write_all(text.as_bytes())
     }
 
     /// Takes away everything but what was decided and how it ended.
     pub(crate) fn empty(&self) -> io::Result<()> {
-        let entries = match fs::read_dir(&self.0) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_name() == "begun" || entry.file_name() == "exit" {
-                continue;
-            }
-            let removed = match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path()),
-                false => fs::remove_file(entry.path()),
-            };
+        for removed in [fs::remove_dir_all(self.work()), fs::remove_file(self.output()), fs::remove_file(self.script())]
+        {
             match removed {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other?,
@@ -253,6 +249,11 @@ impl AttemptFolder {
         }
         Ok(())
     }
+}
+
+fn exit_in(begun: &[u8]) -> Option<ExitRecord> {
+    let record = begun.strip_prefix(SUPERVISOR.as_bytes())?.strip_suffix(END_MARK.as_bytes())?;
+    serde_json::from_slice(record).ok()
 }
 
 #[cfg(test)]
@@ -271,27 +272,27 @@ mod tests {
     #[test]
     fn an_exit_record_counts_only_when_all_of_it_is_there() {
         let (_root, _, attempt) = folder();
-        attempt.make().expect("made");
+        assert!(attempt.decide(Verdict::Supervisor).expect("made"));
         let record = ExitRecord { exit: Exit::signal(9), output: 12 };
         attempt.write_exit(&record).expect("written");
-        assert_eq!(attempt.exit().expect("read"), Some(record));
-        let path = attempt.path().join("exit");
+        assert_eq!(attempt.verdict_and_exit().expect("read"), (Some(Verdict::Supervisor), Some(record)));
+        let path = attempt.begun();
         let whole = fs::read(&path).expect("read");
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).expect("written");
-            assert_eq!(attempt.exit().expect("read"), None, "{length} bytes of {}", whole.len());
+            let read = attempt.verdict_and_exit().expect("read");
+            assert_eq!(read, (Some(Verdict::Supervisor), None), "{length} bytes of {}", whole.len());
         }
     }
 
     #[test]
     fn the_first_verdict_stays() {
         let (_root, _, attempt) = folder();
-        attempt.make().expect("made");
         assert_eq!(attempt.verdict().expect("read"), None);
         assert!(attempt.decide(Verdict::Stop).expect("made"));
         assert!(!attempt.decide(Verdict::Supervisor).expect("seen"));
         assert_eq!(attempt.verdict().expect("read"), Some(Verdict::Stop));
-        fs::write(attempt.path().join("begun"), "sto").expect("written");
+        fs::write(attempt.begun(), "sto").expect("written");
         assert_eq!(attempt.verdict().expect("read"), Some(Verdict::Supervisor), "an incomplete one reads as taken");
     }
 
@@ -310,14 +311,17 @@ mod tests {
     fn emptying_keeps_the_verdict_and_the_exit() {
         let (_root, _, attempt) = folder();
         attempt.empty().expect("nothing is there");
+        make_folders(attempt.parent()).expect("made");
         attempt.make_work().expect("made");
         fs::write(attempt.work().join("big"), "x").expect("written");
         attempt.decide(Verdict::Supervisor).expect("made");
+        fs::write(attempt.script(), "exit 0").expect("written");
+        drop(attempt.open_output().expect("made"));
         let record = ExitRecord { exit: Exit::exited(0), output: 0 };
         attempt.write_exit(&record).expect("written");
         attempt.empty().expect("emptied");
-        assert!(!attempt.work().exists());
-        assert_eq!(attempt.verdict().expect("read"), Some(Verdict::Supervisor));
-        assert_eq!(attempt.exit().expect("read"), Some(record));
+        let left = fs::read_dir(attempt.parent()).expect("read").map(|entry| entry.expect("read").path());
+        assert_eq!(left.collect::<Vec<_>>(), [attempt.begun()]);
+        assert_eq!(attempt.verdict_and_exit().expect("read"), (Some(Verdict::Supervisor), Some(record)));
     }
 }

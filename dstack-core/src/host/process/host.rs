@@ -195,8 +195,8 @@ fn pack(attempt: &AttemptFolder, path: &Path) -> io::Result<Option<(Option<Paylo
     if !work.try_exists()? {
         return Ok(None);
     }
-    let out = PayloadWriter::new(attempt.path());
-    let Some(packed) = archive::pack_path_into(&work, path, out)? else { return Ok(None) };
+    let out = PayloadWriter::new(attempt.parent());
+    let Some(packed) = archive::pack_path_into(work, path, out)? else { return Ok(None) };
     let is_empty = packed.entries == 0;
     let archive = if is_empty { None } else { Some(packed.bytes.finish()?) };
     Ok(Some((archive, packed.left_behind)))

@@ -33,7 +33,7 @@ pub(crate) fn kill_leftovers(folder: &RunnerFolder) -> io::Result<()> {
 
 /// Kills every process that carries the marker of this attempt, wherever it went.
 pub(crate) fn kill_marked(attempt: &AttemptFolder) -> io::Result<()> {
-    kill_all(|pid, _| carries(pid, attempt.path(), true))
+    kill_all(|pid, _| carries(pid, attempt.work(), true))
 }
 
 /// The processes of a group that still run.

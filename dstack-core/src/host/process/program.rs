@@ -81,7 +81,7 @@ pub(crate) fn spawn(
         .envs(base.iter().map(|(name, value)| (name, value)))
         .envs(&job.env)
         .envs(secrets)
-        .env(MARKER, folder.path())
+        .env(MARKER, folder.work())
         .current_dir(&directory)
         .stdin(Stdio::null())
         .stdout(stdout)

@@ -1,5 +1,7 @@
 //! Attempts: assigned, exited, kept, stopped, lost.
 
+use std::sync::Arc;
+
 use crate::model::attempt::LossClass;
 use crate::model::event::{ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Saved, Used, Workflow};
@@ -13,9 +15,10 @@ impl State {
         if workflow.phase != Phase::Waiting || workflow.unmet > 0 || attempt.number != workflow.attempt + 1 {
             return Err(format!("workflow {id} does not wait for attempt {}", attempt.number));
         }
-        let needs = workflow.spec.needs.clone();
+        let spec = Arc::clone(&workflow.spec);
+        let needs = &spec.needs;
         let runner = self.runners.get(&event.runner).ok_or_else(|| format!("there is no runner {}", event.runner))?;
-        let has_room = Room::of(runner).is_some_and(|room| room.takes(&needs)) && needs.fit(&runner.offering);
+        let has_room = Room::of(runner).is_some_and(|room| room.takes(needs)) && needs.fit(&runner.offering);
         if !has_room {
             return Err(format!("runner {} does not take attempt {attempt}", event.runner));
         }
@@ -37,7 +40,7 @@ impl State {
         }
         self.change_runner(event.runner, |runner| {
             runner.attempts.insert(attempt);
-            runner.used = runner.used.plus(Used::by(&needs));
+            runner.used = runner.used.plus(Used::by(needs));
             runner.is_exclusive |= !needs.may_share();
             runner.idle_since = None;
         });
@@ -53,9 +56,10 @@ impl State {
         {
             workflow.phase = Phase::Exited(runner, event.exit);
             workflow.since = at;
-            self.change_runner(runner, |runner| runner.finished = runner.finished.saturating_add(1));
-            let runner = self.runners.get(&runner);
-            if let Some(rule) = runner.and_then(|runner| self.rules.get_mut(&runner.request.rule)) {
+            let Some(runner) = self.runners.get_mut(&runner) else { return Ok(()) };
+            // No index is over this.
+            runner.finished = runner.finished.saturating_add(1);
+            if let Some(rule) = self.rules.get_mut(&runner.request.rule) {
                 rule.strikes = 0;
                 rule.paused_until = None;
             }

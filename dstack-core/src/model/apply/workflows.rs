@@ -110,8 +110,10 @@ impl State {
 
     /// Ends a workflow and tells those that depend on it.
     pub(super) fn end_workflow(&mut self, id: WorkflowId, outcome: Outcome) {
-        self.dequeue(id);
-        self.skips.remove(&id);
+        if self.workflow(id).is_some_and(|workflow| workflow.phase == Phase::Waiting) {
+            self.dequeue(id);
+            self.skips.remove(&id);
+        }
         let at = self.at;
         let has_succeeded = outcome == Outcome::Succeeded;
         let Some(workflow) = self.workflow_mut(id) else { return };

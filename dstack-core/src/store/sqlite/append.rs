@@ -1,6 +1,6 @@
 //! Appending: all of a batch in one transaction, or nothing.
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
 use super::connection::unreachable;
 use super::database::Database;
@@ -18,40 +18,109 @@ impl Database {
     ///
     /// After a conflict the turn is kept: call [`Database::give_up_turn`] if the append is not tried again soon.
     pub(super) fn append(&mut self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        let appended = self.append_held(expected, batch)?;
+        self.settle()?;
+        Ok(appended)
+    }
+
+    /// The same without the commit, which comes with the next append or with [`Database::settle`].
+    pub(super) fn append_held(&mut self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        self.tell_of_loss()?;
         if batch.events.is_empty() || !batch.is_within_bounds() {
+            self.settle()?;
             return Err(AppendError::TooLarge);
         }
-        self.turn()?.take()?;
-        let outcome = self.append_in_turn(expected, batch);
-        match &outcome {
-            Ok(_) => self.give_up_turn(),
-            Err(AppendError::Conflict { .. }) => {}
-            Err(_) => {
+        let is_first = !self.is_holding;
+        if is_first {
+            self.turn()?.take()?;
+            if let Err(error) = self.execute("BEGIN IMMEDIATE") {
                 self.give_up_turn();
-                self.kinds.forget();
+                return Err(nothing_appended(error));
             }
         }
-        outcome
+        match self.append_in_turn(expected, batch) {
+            Ok(appended) => {
+                self.is_holding = true;
+                Ok(appended)
+            }
+            Err(error @ AppendError::Conflict { .. }) => {
+                if is_first {
+                    // Nothing was written.
+                    self.execute("ROLLBACK").map_err(nothing_appended)?;
+                } else {
+                    self.settle()?;
+                }
+                Err(error)
+            }
+            Err(error) => {
+                self.roll_back();
+                self.give_up_turn();
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits what is held, if anything is.
+    pub(super) fn settle(&mut self) -> Result<(), AppendError> {
+        self.tell_of_loss()?;
+        if !self.is_holding {
+            return Ok(());
+        }
+        let committed = self.execute("COMMIT");
+        self.is_holding = false;
+        self.give_up_turn();
+        match committed {
+            Ok(()) => {
+                if let Some(wake) = &self.wake {
+                    wake.appended();
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(if is_full(&error) { AppendError::Full } else { AppendError::Unknown(Box::new(error)) })
+            }
+        }
+    }
+
+    /// Commits what is held because something else is to be done first. Whoever held it learns of a failure from its next
+    /// append.
+    pub(super) fn settle_unasked(&mut self) {
+        if self.is_holding
+            && let Err(error) = self.settle()
+        {
+            self.lost = Some(error);
+        }
+    }
+
+    fn tell_of_loss(&mut self) -> Result<(), AppendError> {
+        self.lost.take().map_or(Ok(()), |error| Err(AppendError::Unknown(Box::new(error))))
+    }
+
+    fn roll_back(&mut self) {
+        self.is_holding = false;
+        self.kinds.forget();
+        if !self.connection.is_autocommit() {
+            // What cannot be rolled back goes with the connection.
+            let _ = self.execute("ROLLBACK");
+        }
+    }
+
+    fn execute(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
     fn append_in_turn(&mut self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
-        let transaction =
-            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate).map_err(nothing_appended)?;
-        if let Some(known) = recognise(&transaction, batch)? {
+        if let Some(known) = recognise(&self.connection, batch)? {
             return Ok(known);
         }
-        let head = newest(&transaction, &*self.clock)?;
+        let head = newest(&self.connection, &*self.clock)?;
         if head.seq != expected {
             return Err(AppendError::Conflict { head });
         }
         // The next writer may queue up while this one writes.
         self.give_up_turn();
-        let appended = insert_all(&transaction, &mut self.kinds, head, batch).map_err(nothing_appended)?;
-        match transaction.commit() {
-            Ok(()) => Ok(appended),
-            Err(error) if is_full(&error) => Err(AppendError::Full),
-            Err(error) => Err(AppendError::Unknown(Box::new(error))),
-        }
+        insert_all(&self.connection, &mut self.kinds, head, batch).map_err(nothing_appended)
     }
 }
 

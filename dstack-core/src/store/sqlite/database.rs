@@ -7,9 +7,10 @@ use rusqlite::Connection;
 
 use super::kinds::Kinds;
 use super::turn::TurnLock;
+use super::wake::Wake;
 use super::{connection, schema};
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{AppendError, StoreError};
 
 /// An opened log file. Its operations block; they are in the files named after them.
 pub(super) struct Database {
@@ -18,9 +19,19 @@ pub(super) struct Database {
     pub(super) kinds: Kinds,
     /// Absent when the file is open for reading only.
     pub(super) turn: Option<TurnLock>,
+    /// Told of each commit, once there is one.
+    pub(super) wake: Option<Arc<Wake>>,
+    /// Appends are in an open transaction.
+    pub(super) is_holding: bool,
+    /// Why appends that were held are gone, until whoever held them was told.
+    pub(super) lost: Option<AppendError>,
 }
 
 impl Database {
+    fn new(connection: Connection, clock: Arc<dyn Clock>, turn: Option<TurnLock>) -> Self {
+        Self { connection, clock, kinds: Kinds::default(), turn, wake: None, is_holding: false, lost: None }
+    }
+
     /// Opens the log of a folder, or makes one.
     pub(super) fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let file = connection::prepare(folder, clock.entropy())?;
@@ -35,7 +46,7 @@ impl Database {
             turn.release();
             connection
         };
-        Ok(Self { connection, clock, kinds: Kinds::default(), turn: Some(turn) })
+        Ok(Self::new(connection, clock, Some(turn)))
     }
 
     /// Opens the log of a folder for reading only; nothing when there is none. No file is made for it.
@@ -49,7 +60,7 @@ impl Database {
         if !schema::is_ready(&connection)? {
             return Ok(None);
         }
-        Ok(Some(Self { connection, clock, kinds: Kinds::default(), turn: None }))
+        Ok(Some(Self::new(connection, clock, None)))
     }
 
     /// The queue of the writers.

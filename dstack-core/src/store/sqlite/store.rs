@@ -33,12 +33,19 @@ impl SqliteStore {
     /// # Errors
     /// As [`SqliteStore::open`].
     pub fn open_with(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<Self, StoreError> {
-        let wake = Arc::new(Wake::new(folder, waking, clock.entropy()));
-        let database = Database::open(folder, clock)?;
-        if matches!(waking, Waking::Poll(_)) {
-            connection::close_without_checkpoint(&database.connection)?;
-        }
+        let (database, wake) = open(folder, clock, waking)?;
         Ok(Self { worker: Worker::thread(database)?, wake })
+    }
+
+    /// The same without a thread: its operations block the caller for as long as they take, an append about as long as the
+    /// disk takes to sync. Right for a program with one thread that has nothing else to do meanwhile, as no step of a
+    /// controller has.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_inline(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<Self, StoreError> {
+        let (database, wake) = open(folder, clock, waking)?;
+        Ok(Self { worker: Worker::here(database), wake })
     }
 
     /// Opens the log of a folder for reading only; nothing when the folder has none. Starts no thread and makes no file;
@@ -66,8 +73,29 @@ impl SqliteStore {
         &self,
         operation: impl FnOnce(&mut Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let operation = move |database: &mut Database| {
+            database.settle_unasked();
+            operation(database)
+        };
         self.worker.run(operation).await.unwrap_or_else(|| Err(StoreError::Unreachable(ended().into())))
     }
+
+    async fn run_append<T: Send + 'static>(
+        &self,
+        operation: impl FnOnce(&mut Database) -> Result<T, AppendError> + Send + 'static,
+    ) -> Result<T, AppendError> {
+        self.worker.run(operation).await.unwrap_or_else(|| Err(AppendError::Unknown(ended().into())))
+    }
+}
+
+fn open(folder: &Path, clock: Arc<dyn Clock>, waking: Waking) -> Result<(Database, Arc<Wake>), StoreError> {
+    let wake = Arc::new(Wake::new(folder, waking, clock.entropy()));
+    let mut database = Database::open(folder, clock)?;
+    if !matches!(waking, Waking::Socket) {
+        connection::close_without_checkpoint(&database.connection)?;
+    }
+    database.wake = Some(Arc::clone(&wake));
+    Ok((database, wake))
 }
 
 /// Why there is no answer: the thread ran into a fault of ours.
@@ -82,16 +110,23 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        if let Some(mut database) = self.worker.inline() {
+            return database.append(expected, batch);
+        }
         let batch = batch.clone();
-        let wake = Arc::clone(&self.wake);
-        let append = move |database: &mut Database| {
-            let outcome = database.append(expected, &batch);
-            if outcome.is_ok() {
-                wake.appended();
-            }
-            outcome
-        };
-        self.worker.run(append).await.unwrap_or_else(|| Err(AppendError::Unknown(ended().into())))
+        self.run_append(move |database| database.append(expected, &batch)).await
+    }
+
+    async fn append_held(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        if let Some(mut database) = self.worker.inline() {
+            return database.append_held(expected, batch);
+        }
+        let batch = batch.clone();
+        self.run_append(move |database| database.append_held(expected, &batch)).await
+    }
+
+    async fn settle(&self) -> Result<(), AppendError> {
+        self.run_append(Database::settle).await
     }
 
     async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>, StoreError> {

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
-use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,11 +10,12 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::connection::BUSY_MAX;
 use crate::store::StoreError;
 
 /// The lock's file in the log's folder.
 const FILE: &str = "log.turn";
+/// How long the turn is waited for.
+const TURN_MAX: Duration = Duration::from_millis(50);
 /// Shortest pause between two tries.
 const PAUSE_MIN: Duration = Duration::from_micros(40);
 /// Longest pause between two tries.
@@ -38,7 +38,8 @@ impl TurnLock {
         Ok(Self { file, held: Cell::new(false) })
     }
 
-    /// Waits for the turn, but not for ever: the process that has it may be stopped. Nothing to do when it was kept.
+    /// Waits for the turn, but not for ever: the process that has it may be stopped, or may have lost its interest. Then it
+    /// goes without: the turn is for fairness only. Nothing to do when it was kept.
     pub(super) fn take(&self) -> Result<(), StoreError> {
         if self.held.get() {
             return Ok(());
@@ -50,11 +51,8 @@ impl TurnLock {
                     self.held.set(true);
                     return Ok(());
                 }
-                Err(Errno::WOULDBLOCK | Errno::INTR) if pause.sleep(BUSY_MAX) => {}
-                Err(Errno::WOULDBLOCK | Errno::INTR) => {
-                    let why = "another process has held the log for 10 seconds";
-                    return Err(StoreError::Unreachable(std::io::Error::new(ErrorKind::TimedOut, why).into()));
-                }
+                Err(Errno::WOULDBLOCK | Errno::INTR) if pause.sleep(TURN_MAX) => {}
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(()),
                 Err(error) => return Err(StoreError::Unreachable(Box::new(error))),
             }
         }

@@ -19,6 +19,9 @@ use crate::store::StoreError;
 
 /// Poll behind the socket.
 const FALLBACK: Duration = Duration::from_secs(5);
+/// What is appended within so long after some news is one piece of news to a command: who shows a burst leaves the
+/// processor to it.
+const GATHERED: Duration = Duration::from_millis(4);
 /// Folder of the sockets of those who wait, in the log's folder.
 const SOCKETS: &str = "wake";
 /// Longest path that a socket's address holds everywhere.
@@ -32,6 +35,8 @@ pub enum Waking {
     Poll(Duration),
     /// Be told by those who append: for controllers.
     Socket,
+    /// Be told by those who append: for commands that wait. Closing such a store leaves the journal as it is.
+    SocketOfCommand,
 }
 
 /// Tells those who wait in this process. The thread behind it starts with the first of them.
@@ -69,7 +74,9 @@ impl Wake {
     /// Tells those who wait in this process and in others that there is something new.
     pub(super) fn appended(&self) {
         self.changes.send_replace(());
-        knock(&self.folder.join(SOCKETS));
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = watcher.as_ref().and_then(|watcher| watcher.socket.as_deref());
+        knock(&self.folder.join(SOCKETS), own);
     }
 }
 
@@ -82,13 +89,14 @@ impl Watcher {
         let listener = match wake.waking {
             Waking::Poll(_) => None,
             // Without a socket there is still the poll.
-            Waking::Socket => listen(&wake.folder.join(SOCKETS), wake.unique).ok(),
+            Waking::Socket | Waking::SocketOfCommand => listen(&wake.folder.join(SOCKETS), wake.unique).ok(),
         };
         let socket = listener.as_ref().map(|(path, _)| path.clone());
         let period = match wake.waking {
             Waking::Poll(period) => period,
-            Waking::Socket => FALLBACK,
+            Waking::Socket | Waking::SocketOfCommand => FALLBACK,
         };
+        let is_command = wake.waking == Waking::SocketOfCommand;
         let changes = Arc::clone(&wake.changes);
         let run = move || {
             while pause(listener.as_ref(), &stopped, period) {
@@ -100,6 +108,9 @@ impl Watcher {
                 if newest != Some(version) {
                     version = newest.unwrap_or(version);
                     changes.send_replace(());
+                    if is_command && stopped.recv_timeout(GATHERED) == Err(RecvTimeoutError::Disconnected) {
+                        break;
+                    }
                 }
             }
             if let Some((path, _)) = &listener {
@@ -154,11 +165,12 @@ fn listen(sockets: &Path, unique: [u8; 16]) -> std::io::Result<(PathBuf, UnixDat
     Ok((path, socket))
 }
 
-/// Sends a byte to everybody who waits, and takes away the sockets of those who are gone.
-fn knock(sockets: &Path) {
+/// Sends a byte to everybody else who waits, and takes away the sockets of those who are gone.
+fn knock(sockets: &Path, own: Option<&Path>) {
     let Ok(entries) = std::fs::read_dir(sockets) else { return };
-    for entry in entries.flatten() {
-        send(&entry.path());
+    let paths = entries.flatten().map(|entry| entry.path());
+    for path in paths.filter(|path| Some(path.as_path()) != own) {
+        send(&path);
     }
 }
 

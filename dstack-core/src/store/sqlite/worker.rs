@@ -1,7 +1,7 @@
 //! Who runs a database's operations: a thread of its own, or, for reading only, whoever asks.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) enum Worker {
         /// Absent only while the worker is dropped.
         thread: Option<JoinHandle<()>>,
     },
-    /// They take a few milliseconds at most, and the command that asks has nothing else to do.
+    /// They block whoever asks: most take microseconds, and an append about as long as the disk takes to sync.
     Here(Box<Mutex<Database>>),
 }
 
@@ -52,6 +52,14 @@ impl Worker {
 
     pub(super) fn here(database: Database) -> Self {
         Self::Here(Box::new(Mutex::new(database)))
+    }
+
+    /// The database, where whoever asks runs its operations itself.
+    pub(super) fn inline(&self) -> Option<MutexGuard<'_, Database>> {
+        match self {
+            Self::Here(database) => Some(database.lock().unwrap_or_else(PoisonError::into_inner)),
+            Self::Thread { .. } => None,
+        }
     }
 
     /// Runs the operation; none when the thread has ended, which only a panic in it can do.
@@ -78,11 +86,12 @@ impl Worker {
 fn work(database: &mut Database, queue: &Receiver<Job>) {
     let mut kept_for = 0;
     loop {
-        let job = if database.keeps_turn() && kept_for < RETRY_JOBS_MAX {
+        let job = if (database.keeps_turn() || database.is_holding) && kept_for < RETRY_JOBS_MAX {
             kept_for += 1;
             queue.recv_timeout(RETRY_GRACE)
         } else {
             kept_for = 0;
+            database.settle_unasked();
             database.give_up_turn();
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
@@ -91,7 +100,10 @@ fn work(database: &mut Database, queue: &Receiver<Job>) {
                 act(database);
                 drop(place);
             }
-            Err(RecvTimeoutError::Timeout) => database.give_up_turn(),
+            Err(RecvTimeoutError::Timeout) => {
+                database.settle_unasked();
+                database.give_up_turn();
+            }
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
