@@ -16,9 +16,6 @@ use super::host::LazyHost;
 use crate::app::Stores;
 use crate::failure::{Failure, refused};
 
-/// How many launches may be under way: EC2's request bucket holds 5 and gains 2 a second, and a claim lasts 30 s.
-const LAUNCHES_AT_ONCE: u32 = 50;
-
 /// The account of one log.
 pub(crate) struct Account {
     home: Home,
@@ -57,7 +54,7 @@ impl Account {
     pub(crate) fn provider(self: &Arc<Self>) -> (String, Provider) {
         let cloud = Arc::new(LazyCloud(Arc::clone(self)));
         let host = Arc::new(LazyHost(Arc::clone(self)));
-        (PROVIDER.to_owned(), Provider { cloud, host, launches_at_once: LAUNCHES_AT_ONCE })
+        (PROVIDER.to_owned(), Provider { cloud, host, launches_at_once: Ec2::LAUNCHES_AT_ONCE })
     }
 
     /// EC2 as it is configured now: what `dstack aws configure` changes is noticed at the next call.

@@ -15,6 +15,8 @@ const TOLD_ONE_BY_ONE_MAX: usize = 200;
 pub(crate) struct Narrator {
     told: BTreeMap<usize, (PhaseName, u32, Option<String>)>,
     runners: BTreeSet<RunnerId>,
+    /// The newest attempt of each workflow whose loss was told.
+    lost: BTreeMap<usize, u32>,
     rows: Vec<Row>,
 }
 
@@ -28,6 +30,10 @@ impl Narrator {
         }
         let mut lines = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
+            if let Some((attempt, loss)) = loss(row).filter(|(attempt, _)| self.lost.get(&index) != Some(attempt)) {
+                lines.push(format!("{}: {}", row.workflow, why(state, &format!("{loss}; it starts over"))));
+                self.lost.insert(index, attempt);
+            }
             let Some(line) = line(state, row) else { continue };
             let now = (row.phase, row.attempt, told_reason(row));
             if self.told.get(&index) != Some(&now) {
@@ -79,6 +85,16 @@ impl Narrator {
         let cost = MicroUsd(costs.map(|cost| cost.0).sum());
         let cost = if cost.0 > 0 { format!("; its runners cost {cost} so far") } else { String::new() };
         format!("{}: {} in {}{cost}", run.name, parts.join(", "), end.since(run.at))
+    }
+}
+
+/// The attempt that was lost last, and why, where the row's own line does not say it.
+fn loss(row: &Row) -> Option<(u32, &str)> {
+    let loss = row.loss.as_deref()?;
+    match row.phase {
+        PhaseName::Starting => Some((row.attempt, loss)),
+        PhaseName::Running => Some((row.attempt.checked_sub(1)?, loss)),
+        _ => None,
     }
 }
 

@@ -60,6 +60,7 @@ impl<'a> Overview<'a> {
             running_seconds: started.map(|started| ended.since(started).as_secs()),
             reason: self.reason(id, run, workflow),
             missing,
+            loss: workflow.last_loss.as_ref().map(loss_words),
         }
     }
 

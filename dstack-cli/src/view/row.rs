@@ -57,6 +57,8 @@ pub(crate) struct Row {
     pub reason: Option<String>,
     /// Declared artifacts that were not there.
     pub missing: Vec<String>,
+    /// Why its attempt before this one, or the one that it waits to repeat, was lost.
+    pub loss: Option<String>,
 }
 
 impl Row {

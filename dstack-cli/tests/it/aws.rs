@@ -185,3 +185,69 @@ fn disabling_ends_the_machine_at_once_and_the_workflow_waits_for_another() {
     account.ok(&["controller", "--until-idle"]);
     assert_eq!(account.live(), 0);
 }
+
+/// The instances that are not terminated.
+fn live_ids(account: &Account) -> Vec<String> {
+    let state = account.sandbox.state();
+    let live = state.instances.iter().filter(|instance| instance.state != "terminated");
+    live.map(|instance| instance.id.clone()).collect()
+}
+
+/// A spot instance is taken back while a workflow runs on it: the workflow runs again elsewhere, once, and says why.
+fn interrupted_with_notice(notice: Duration, told: &str) {
+    let workflows = "workflows:
+- name: long
+  commands: ['echo attempt $DSTACK_ATTEMPT', 'mkdir -p out', 'echo kept >> out/log',
+             'test $DSTACK_ATTEMPT = 2 || sleep 600']
+  artifacts: [out]
+";
+    let Some(account) = Account::new(workflows) else { return };
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
+    let mut child = account.command(&["run", "long", "--name", "r"]).spawn().expect("it starts");
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut out, &mut line).expect("it prints");
+    assert_eq!(line, "attempt 1\n");
+    let first = live_ids(&account);
+    account.sandbox.interrupt(&first[0], notice).expect("it is a spot instance");
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut out, &mut rest).expect("it prints");
+    let ended = end(child);
+    assert_eq!((ended.code, rest.as_str()), (0, "attempt 2\n"), "{}", ended.err);
+    assert!(ended.err.contains(told) && ended.err.contains("it starts over"), "{}", ended.err);
+    let state = account.sandbox.state();
+    assert_eq!((state.max_live.get("m5.xlarge/spot"), state.instances.len()), (Some(&1), 2));
+    account.ok(&["controller", "--until-idle"]);
+    assert_eq!(account.live(), 0);
+}
+
+#[test]
+fn a_spot_instance_that_vanishes_without_notice_is_replaced() {
+    interrupted_with_notice(Duration::ZERO, "its runner was lost");
+}
+
+#[test]
+fn a_spot_instance_that_is_announced_to_go_is_replaced() {
+    interrupted_with_notice(Duration::from_secs(12), "the cloud took its runner back");
+}
+
+#[test]
+fn whatever_goes_wrong_on_the_wire_the_cap_holds_and_nothing_is_left() {
+    let workflows: String = (0..4).map(|number| format!("- {{name: w{number}, commands: ['echo done']}}\n")).collect();
+    let all = "- {name: all, commands: ['true'], depends-on: [w0, w1, w2, w3]}\n";
+    let Some(account) = Account::new(&format!("workflows:\n{workflows}{all}")) else { return };
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "2", "-d"]);
+    account.ok(&["run", "all", "-d", "--name", "r"]);
+    let rates = "late=0.2,throttle=0.2,stale-list=0.2".parse().expect("they are rates");
+    account.sandbox.set_rates(&rates);
+    let ended = account.dstack(&["controller", "--until-idle"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    account.sandbox.set_rates(&"".parse().expect("no rates"));
+    account.ok(&["controller", "--until-idle"]);
+    let state = account.sandbox.state();
+    assert!(state.max_live.get("m5.xlarge/on-demand").is_some_and(|most| *most <= 2), "{:?}", state.max_live);
+    assert_eq!(account.live(), 0);
+    let rows = account.json(&["ps", "-a", "--json"]);
+    let rows = rows["workflows"].as_array().expect("a list");
+    assert!(rows.len() == 5 && rows.iter().all(|row| row["phase"] == "succeeded"), "{rows:?}");
+}
