@@ -38,7 +38,7 @@ pub(crate) async fn run(app: &App, command: Command, variables: Vec<(String, Str
         Command::Events(args) => events::run(app, &args).await,
         Command::Secrets(command) => secrets::run(app, command),
         Command::Check(args) => check::run(app, &args).await,
-        Command::Controller(args) => controller::run(app, &args).await,
+        Command::Controller(args) => Box::pin(controller::run(app, &args)).await,
         #[cfg(feature = "aws")]
         Command::Aws(command) => Box::pin(aws::run(app, command)).await,
         #[cfg(not(feature = "aws"))]

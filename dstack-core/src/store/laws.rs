@@ -14,6 +14,11 @@ use crate::model::event::{AutoscalingEnabled, ClockStepped, RunSubmitted};
 use crate::model::record::{MAX_BATCH_RECORDS, MAX_RECORD_BYTES};
 use crate::model::{AppendId, Batch, Content, Encoded, Event, Record, RecordHash, RunId, Seq};
 
+pub use super::held_laws::{
+    a_held_append_conflicts_like_any_other, an_append_after_a_held_one_settles_both,
+    what_was_held_is_there_once_settled,
+};
+
 /// One log. A new value is a new, empty log.
 #[async_trait]
 pub trait LogMaker: Send + Sync {
@@ -66,16 +71,16 @@ macro_rules! event_store_laws {
 }
 
 /// A batch under an id made of one number.
-fn batch(id: u128, events: &[Event]) -> Batch {
+pub(super) fn batch(id: u128, events: &[Event]) -> Batch {
     Batch::new(append_id(id), events)
 }
 
-fn append_id(id: u128) -> AppendId {
+pub(super) fn append_id(id: u128) -> AppendId {
     AppendId::from_bytes(id.to_be_bytes())
 }
 
 /// An event that carries a number, so that batches can be told apart.
-fn numbered(number: u64) -> Event {
+pub(super) fn numbered(number: u64) -> Event {
     run(number, "numbered")
 }
 
@@ -90,17 +95,17 @@ fn run(number: u64, name: &str) -> Event {
     .into()
 }
 
-async fn open(log: &dyn LogMaker) -> (Arc<VirtualClock>, Arc<dyn EventStore>) {
+pub(super) async fn open(log: &dyn LogMaker) -> (Arc<VirtualClock>, Arc<dyn EventStore>) {
     let clock = Arc::new(VirtualClock::new(11));
     let store = log.open(Arc::<VirtualClock>::clone(&clock)).await;
     (clock, store)
 }
 
-async fn append(store: &dyn EventStore, expected: u64, id: u128, events: &[Event]) -> Appended {
+pub(super) async fn append(store: &dyn EventStore, expected: u64, id: u128, events: &[Event]) -> Appended {
     store.append(Seq::new(expected), &batch(id, events)).await.expect("the append is in order")
 }
 
-async fn read_all(store: &dyn EventStore) -> Vec<Record> {
+pub(super) async fn read_all(store: &dyn EventStore) -> Vec<Record> {
     store.read(Seq::START, usize::MAX).await.expect("the log is sound")
 }
 
@@ -289,58 +294,6 @@ pub async fn an_empty_append_is_refused(log: &dyn LogMaker) {
     assert!(matches!(answer, Err(AppendError::TooLarge)), "got {answer:?}");
 }
 
-/// A held append has its place, time and hash at once, is read by others once it is settled, and is recognised by its id.
-pub async fn what_was_held_is_there_once_settled(log: &dyn LogMaker) {
-    let (_, store) = open(log).await;
-    let (_, other) = open(log).await;
-    append(&*store, 0, 1, &[numbered(1)]).await;
-    let held = store.append_held(Seq::new(1), &batch(2, &[numbered(2), numbered(3)])).await.expect("it is in order");
-    assert_eq!((held.first, held.head.seq), (Seq::new(2), Seq::new(3)));
-    store.settle().await.expect("it is settled");
-    store.settle().await.expect("nothing is left to settle");
-    let head = other.head().await.expect("the log is sound");
-    assert_eq!((head.seq, head.hash), (held.head.seq, held.head.hash));
-    assert_eq!(read_all(&*other).await.len(), 3);
-    assert_eq!(append(&*other, 0, 2, &[numbered(2), numbered(3)]).await, held);
-    // Any other use of the store settles too.
-    let held = store.append_held(Seq::new(3), &batch(4, &[numbered(4)])).await.expect("it is in order");
-    assert_eq!(store.head().await.expect("the log is sound").hash, held.head.hash);
-    assert_eq!(read_all(&*other).await.len(), 4);
-}
-
-/// At a stale place a held append changes nothing, and what was held before it stays.
-pub async fn a_held_append_conflicts_like_any_other(log: &dyn LogMaker) {
-    let (_, store) = open(log).await;
-    let (_, other) = open(log).await;
-    append(&*other, 0, 1, &[numbered(1)]).await;
-    let stale = store.append_held(Seq::START, &batch(2, &[numbered(2)])).await;
-    assert!(matches!(&stale, Err(AppendError::Conflict { head }) if head.seq == Seq::new(1)), "got {stale:?}");
-    store.settle().await.expect("nothing is left to settle");
-    append(&*other, 1, 3, &[numbered(3)]).await;
-    store.append_held(Seq::new(2), &batch(4, &[numbered(4)])).await.expect("it is in order");
-    let stale = store.append(Seq::new(2), &batch(5, &[numbered(5)])).await;
-    assert!(matches!(&stale, Err(AppendError::Conflict { head }) if head.seq == Seq::new(3)), "got {stale:?}");
-    assert_eq!(read_all(&*other).await.len(), 3, "what was held is there, and what came too late is not");
-    let empty = store.append(Seq::new(3), &batch(6, &[])).await;
-    assert!(matches!(empty, Err(AppendError::TooLarge)), "got {empty:?}");
-}
-
-/// Appends that follow on a held one stand after it, each under its own id.
-pub async fn an_append_after_a_held_one_settles_both(log: &dyn LogMaker) {
-    let (_, store) = open(log).await;
-    let (_, other) = open(log).await;
-    let facts = store.append_held(Seq::START, &batch(1, &[numbered(1), numbered(2)])).await.expect("it is in order");
-    let more = store.append_held(facts.head.seq, &batch(2, &[numbered(3)])).await.expect("it is in order");
-    let decisions = append(&*store, more.head.seq.get(), 3, &[numbered(4)]).await;
-    assert_eq!((facts.first.get(), more.first.get(), decisions.first.get()), (1, 3, 4));
-    let ids: Vec<_> = read_all(&*other).await.iter().map(|record| record.append).collect();
-    assert_eq!(ids, [append_id(1), append_id(1), append_id(2), append_id(3)]);
-    for (id, events) in [(1, vec![numbered(1), numbered(2)]), (2, vec![numbered(3)]), (3, vec![numbered(4)])] {
-        append(&*other, 99, id, &events).await;
-    }
-    assert_eq!(read_all(&*other).await.len(), 4, "each was recognised");
-}
-
 /// Pages of any size, put together, are the whole log; from beyond the end there is nothing.
 pub async fn pages_are_the_whole(log: &dyn LogMaker) {
     let (_, store) = open(log).await;
@@ -502,7 +455,8 @@ mod tests {
         let source = include_str!("laws.rs");
         let list = source.split("(@each $make;").nth(1).and_then(|rest| rest.split(");").next());
         let listed: Vec<_> = list.into_iter().flat_map(|list| list.split(',')).map(str::trim).collect();
-        let laws: Vec<_> = source.split("\npub async fn ").skip(1).filter_map(|rest| rest.split('(').next()).collect();
+        let all = [source, include_str!("held_laws.rs")].map(|source| source.split("\npub async fn ").skip(1));
+        let laws: Vec<_> = all.into_iter().flatten().filter_map(|rest| rest.split('(').next()).collect();
         assert!(laws.len() > 20);
         for law in laws {
             assert!(listed.contains(&law), "{law} is not in event_store_laws!");

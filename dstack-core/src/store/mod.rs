@@ -2,6 +2,8 @@
 
 mod event_store;
 #[cfg(any(test, feature = "testkit"))]
+mod held_laws;
+#[cfg(any(test, feature = "testkit"))]
 pub mod laws;
 mod memory;
 #[cfg(feature = "sqlite")]

@@ -365,7 +365,7 @@ impl Bill {
 /// Thousandths of the resource of which most is taken.
 fn fullness(used: Used, offering: &Offering) -> u64 {
     let all = Used::all_of(offering);
-    let part = |used: u64, all: u64| if all == 0 { 0 } else { used.saturating_mul(1_000) / all };
+    let part = |used: u64, all: u64| used.saturating_mul(1_000).checked_div(all).unwrap_or_default();
     let gpus = part(u64::from(used.gpus), u64::from(all.gpus));
     part(used.cpu.0, all.cpu.0).max(part(used.memory.0 >> 20, all.memory.0 >> 20)).max(gpus)
 }

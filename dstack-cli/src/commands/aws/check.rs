@@ -4,7 +4,7 @@ use dstack_aws::{CheckRow, Outcome, Setup};
 use dstack_core::model::LogId;
 use serde_json::{Value, json};
 
-use super::{not_configured, setup_failure};
+use super::not_configured;
 use crate::account::ask;
 use crate::app::App;
 use crate::cli::AwsCheckArgs;
@@ -14,7 +14,7 @@ use crate::view::table;
 
 pub(super) async fn run(app: &App, args: &AwsCheckArgs) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
-    let settings = setup.settings().map_err(setup_failure)?.ok_or_else(not_configured)?;
+    let settings = setup.settings()?.ok_or_else(not_configured)?;
     let (client, _) = app.read().await?;
     let state = client.state();
     let log = state.log().unwrap_or(LogId::from_bytes([0; 16]));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dstack_aws::{PROVIDER, Setup};
 
-use super::{refuse_while_runners_live, setup_failure};
+use super::refuse_while_runners_live;
 use crate::account::ask;
 use crate::app::App;
 use crate::failure::{Failure, refused};
@@ -12,8 +12,8 @@ use crate::print;
 
 pub(super) async fn run(app: &App) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
-    let Some(settings) = setup.settings().map_err(setup_failure)? else {
-        let had_key = setup.clear().map_err(setup_failure)?;
+    let Some(settings) = setup.settings()? else {
+        let had_key = setup.clear()?;
         print::say(if had_key { "the stored key is forgotten" } else { "no AWS account was set up" });
         return Ok(());
     };
@@ -36,12 +36,12 @@ pub(super) async fn run(app: &App) -> Result<(), Failure> {
             }
         }
     }
-    setup.clear().map_err(setup_failure)?;
+    setup.clear()?;
     if state.rules().keys().any(|key| key.provider == PROVIDER) {
         print::warn("rules for AWS stay: `dstack autoscale remove --all` takes them away");
     }
     print::say("the account is forgotten: its key, region and bucket");
-    match setup.settings().map_err(setup_failure)? {
+    match setup.settings()? {
         None => Ok(()),
         Some(_) => Err(refused("another process has set an account up meanwhile")),
     }

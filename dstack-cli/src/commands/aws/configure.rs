@@ -5,7 +5,7 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use dstack_aws::{Identity, Settings, Setup, TypedKey, masked};
 use dstack_core::secret::Secret;
 
-use super::{refuse_while_runners_live, setup_failure};
+use super::refuse_while_runners_live;
 use crate::app::App;
 use crate::background;
 use crate::cli::ConfigureArgs;
@@ -17,7 +17,7 @@ const SECRET_VARIABLE: &str = "AWS_SECRET_ACCESS_KEY";
 
 pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
-    let before = setup.settings().map_err(setup_failure)?;
+    let before = setup.settings()?;
     if !args.force && !may_replace(before.as_ref())? {
         print::say("nothing was changed");
         return Ok(());
@@ -28,7 +28,7 @@ pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
     let identity = verified.map_err(|error| refused(format!("nothing was stored: {error}")))?;
     refuse_while_runners_live(client.state(), Some(&identity.account))?;
     app.home.create()?;
-    setup.store(&answers.settings, answers.key.as_ref()).map_err(setup_failure)?;
+    setup.store(&answers.settings, answers.key.as_ref())?;
     told(&identity, &answers.settings);
     // What waited for an account goes on.
     let head = client.refresh().await?;

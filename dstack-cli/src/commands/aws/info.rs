@@ -3,7 +3,7 @@
 use dstack_aws::{Setup, masked};
 use serde_json::json;
 
-use super::{not_configured, setup_failure};
+use super::not_configured;
 use crate::account::ask;
 use crate::app::App;
 use crate::cli::AwsInfoArgs;
@@ -12,7 +12,7 @@ use crate::print;
 
 pub(super) async fn run(app: &App, args: &AwsInfoArgs) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
-    let settings = setup.settings().map_err(setup_failure)?.ok_or_else(not_configured)?;
+    let settings = setup.settings()?.ok_or_else(not_configured)?;
     let ec2 = ask(&setup, setup.access(&settings), &settings.region);
     let identity = ec2.account().await;
     let found = identity.as_ref().ok();

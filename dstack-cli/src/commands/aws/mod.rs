@@ -27,8 +27,10 @@ fn not_configured() -> Failure {
     refused("no AWS account is set up: run `dstack aws configure`")
 }
 
-fn setup_failure(error: SetupError) -> Failure {
-    refused(error.to_string())
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        refused(error.to_string())
+    }
 }
 
 /// Runners that may live in an account, other than this one if it is named.

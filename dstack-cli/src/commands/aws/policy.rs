@@ -2,13 +2,12 @@
 
 use dstack_aws::Setup;
 
-use super::setup_failure;
 use crate::app::App;
 use crate::failure::Failure;
 use crate::print;
 
 pub(super) fn run(app: &App) -> Result<(), Failure> {
-    let settings = Setup::new(app.home.path()).settings().map_err(setup_failure)?;
+    let settings = Setup::new(app.home.path()).settings()?;
     let mut text = dstack_aws::policy(settings.and_then(|settings| settings.bucket).as_deref());
     if !text.ends_with('\n') {
         text.push('\n');
