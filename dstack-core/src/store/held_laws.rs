@@ -1,7 +1,7 @@
 //! Laws about appends that are held: part of [`laws`](super::laws).
 
 use super::AppendError;
-use super::laws::{LogMaker, append, batch, numbered, open, read_all};
+use super::laws::{LogMaker, append, append_id, batch, numbered, open, read_all};
 use crate::model::Seq;
 
 /// A held append has its place, time and hash at once, is read by others once it is settled, and is recognised by its id.
