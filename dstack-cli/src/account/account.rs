@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dstack_aws::{Access, Ec2, Ec2Options, PROVIDER, Settings, Setup};
+use dstack_aws::{Ec2, PROVIDER, Settings, Setup};
 use dstack_core::blob::{BlobError, LayeredBlobs, LayeredOutput};
 use dstack_core::cloud::CloudProvider as _;
 use dstack_core::controller::Provider;
@@ -25,23 +25,8 @@ pub(crate) struct Account {
     host: OnceCell<Arc<SshHost>>,
 }
 
-/// Why there is no way to the account.
-#[derive(Debug, Clone)]
-pub(super) enum NoAccount {
-    /// `dstack aws configure` was not called.
-    NotConfigured,
-    /// It cannot be used.
-    Failed(String),
-}
-
-impl NoAccount {
-    pub(super) fn words(&self) -> String {
-        match self {
-            Self::NotConfigured => "no AWS account is set up: run `dstack aws configure`".to_owned(),
-            Self::Failed(why) => why.clone(),
-        }
-    }
-}
+/// What is said where `dstack aws configure` was not called.
+pub(crate) const NOT_CONFIGURED: &str = "no AWS account is set up: run `dstack aws configure`";
 
 impl Account {
     /// The account that this home is set up for, as the runners of this log use it.
@@ -58,16 +43,19 @@ impl Account {
     }
 
     /// EC2 as it is configured now: what `dstack aws configure` changes is noticed at the next call.
-    pub(super) async fn ec2(&self) -> Result<Arc<Ec2>, NoAccount> {
-        let failed = |error: String| NoAccount::Failed(error);
-        let settings = self.setup.settings().map_err(|error| failed(error.to_string()))?;
-        let settings = settings.ok_or(NoAccount::NotConfigured)?;
+    ///
+    /// # Errors
+    /// In words, when there is no way to the account.
+    pub(super) async fn ec2(&self) -> Result<Arc<Ec2>, String> {
+        let settings = self.setup.settings().map_err(|error| error.to_string())?;
+        let settings = settings.ok_or(NOT_CONFIGURED)?;
         let mut made = self.made.lock().await;
         if let Some((_, ec2)) = made.as_ref().filter(|(of, _)| *of == settings) {
             return Ok(Arc::clone(ec2));
         }
-        let public_key = self.host().await.map_err(failed)?.public_key().to_owned();
-        let ec2 = Arc::new(make(&self.setup, &settings, Arc::new(move |launch, user| told(&public_key, launch, user))));
+        let public_key = self.host().await?.public_key().to_owned();
+        let user_data = Arc::new(move |launch: &_, user: &_| told(&public_key, launch, user));
+        let ec2 = Arc::new(self.setup.ec2(&settings, user_data));
         *made = Some((settings, Arc::clone(&ec2)));
         Ok(ec2)
     }
@@ -90,44 +78,40 @@ fn told(public_key: &str, launch: &LaunchRequest, user: &str) -> String {
     data.map(|data| user_data(&data.with_result_hold(launch.options.result_hold))).unwrap_or_default()
 }
 
-fn make(setup: &Setup, settings: &Settings, user_data: dstack_aws::UserData) -> Ec2 {
-    Ec2::new(Ec2Options::new(setup.access(settings), settings.region.clone(), setup.cache(), user_data))
-}
-
 /// EC2 for questions: nothing is ever launched with it.
-pub(crate) fn ask(setup: &Setup, access: Access, region: &str) -> Ec2 {
-    Ec2::new(Ec2Options::new(access, region, setup.cache(), Arc::new(|_, _| String::new())))
+pub(crate) fn ask(setup: &Setup, settings: &Settings) -> Ec2 {
+    setup.ec2(settings, Arc::new(|_, _| String::new()))
 }
 
 /// Where artifacts and output are kept: in the configured bucket, or in the home alone.
 pub(crate) async fn stores(home: &Home) -> Result<Stores, Failure> {
     let (blobs, outputs) = (Arc::new(home.blobs()), Arc::new(home.outputs()));
     let setup = Setup::new(home.path());
-    let settings = setup.settings().map_err(|error| refused(error.to_string()))?;
-    let Some((settings, bucket)) = settings.and_then(|settings| Some((settings.clone(), settings.bucket?))) else {
+    let settings = setup.settings()?;
+    let Some((settings, name)) = settings.as_ref().and_then(|settings| Some((settings, settings.bucket.as_ref()?)))
+    else {
         return Ok((blobs, outputs));
     };
-    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
-    let unusable = |error: BlobError| refused(format!("bucket {bucket} cannot be used: {error}"));
-    let bucket = ec2.bucket(&settings.region, &bucket).await.map_err(unusable)?;
+    let unusable = |error: BlobError| refused(format!("bucket {name} cannot be used: {error}"));
+    let bucket = ask(&setup, settings).bucket(&settings.region, name).await.map_err(unusable)?;
     Ok((
         Arc::new(LayeredBlobs::new(blobs, Arc::new(bucket.blobs()))),
         Arc::new(LayeredOutput::new(outputs, Arc::new(bucket.output()))),
     ))
 }
 
-/// Everything that can be allowed in a region of the account; in the configured one where none is named.
-pub(crate) async fn catalogue(home: &Home, region: Option<&str>) -> Result<Vec<Offering>, Failure> {
-    let setup = Setup::new(home.path());
-    let settings = setup.settings().map_err(|error| refused(error.to_string()))?;
-    let settings = settings.ok_or_else(|| refused(NoAccount::NotConfigured.words()))?;
-    let region = region.unwrap_or(&settings.region);
-    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
-    ec2.catalogue(region).await.map_err(|error| refused(format!("region {region} cannot be asked: {error}")))
+/// What this home is set up with, if it is.
+pub(crate) fn settings(home: &Home) -> Result<Option<Settings>, Failure> {
+    Ok(Setup::new(home.path()).settings()?)
 }
 
-/// Whether an account is set up in this home.
-pub(crate) fn is_configured(home: &Home) -> Result<bool, Failure> {
-    let settings = Setup::new(home.path()).settings().map_err(|error| refused(error.to_string()))?;
-    Ok(settings.is_some())
+/// Everything that can be allowed in a region of the account; in the configured one where none is named.
+pub(crate) async fn catalogue(
+    home: &Home,
+    settings: &Settings,
+    region: Option<&str>,
+) -> Result<Vec<Offering>, Failure> {
+    let region = region.unwrap_or(&settings.region);
+    let catalogue = ask(&Setup::new(home.path()), settings).catalogue(region).await;
+    catalogue.map_err(|error| refused(format!("region {region} cannot be asked: {error}")))
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dstack_core::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
 use dstack_core::model::{LaunchRequest, LogId, MachineId, Offering, Scope};
 
-use super::account::{Account, NoAccount};
+use super::account::Account;
 
 /// How often it is looked whether an account was set up meanwhile.
 const SETUP_PERIOD: Duration = Duration::from_secs(30);
@@ -15,33 +15,29 @@ const SETUP_PERIOD: Duration = Duration::from_secs(30);
 /// EC2, made with the first call.
 pub(super) struct LazyCloud(pub(super) Arc<Account>);
 
-fn cloud_error(why: &NoAccount) -> CloudError {
-    CloudError::Credentials(why.words())
-}
-
 #[async_trait]
 impl CloudProvider for LazyCloud {
     async fn scope(&self, region: &str) -> Result<Scope, CloudError> {
-        self.0.ec2().await.map_err(|why| cloud_error(&why))?.scope(region).await
+        self.0.ec2().await.map_err(CloudError::Credentials)?.scope(region).await
     }
 
     async fn catalogue(&self, region: &str) -> Result<Vec<Offering>, CloudError> {
-        self.0.ec2().await.map_err(|why| cloud_error(&why))?.catalogue(region).await
+        self.0.ec2().await.map_err(CloudError::Credentials)?.catalogue(region).await
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        let ec2 = self.0.ec2().await.map_err(|why| LaunchError::Credentials(why.words()))?;
+        let ec2 = self.0.ec2().await.map_err(LaunchError::Credentials)?;
         ec2.launch(request).await
     }
 
     async fn look(&self, scope: &Scope, log: LogId, known: &[Known]) -> Result<Look, CloudError> {
-        self.0.ec2().await.map_err(|why| cloud_error(&why))?.look(scope, log, known).await
+        self.0.ec2().await.map_err(CloudError::Credentials)?.look(scope, log, known).await
     }
 
     async fn terminate(&self, scope: &Scope, machines: &[MachineId]) -> Vec<Result<(), CloudError>> {
         match self.0.ec2().await {
             Ok(ec2) => ec2.terminate(scope, machines).await,
-            Err(why) => machines.iter().map(|_| Err(cloud_error(&why))).collect(),
+            Err(why) => machines.iter().map(|_| Err(CloudError::Credentials(why.clone()))).collect(),
         }
     }
 

@@ -5,4 +5,4 @@ mod account;
 mod cloud;
 mod host;
 
-pub(crate) use account::{Account, ask, catalogue, is_configured, stores};
+pub(crate) use account::{Account, NOT_CONFIGURED, ask, catalogue, settings, stores};

@@ -28,10 +28,8 @@ pub(super) async fn named(
 /// An offering of an account.
 #[cfg(feature = "aws")]
 async fn elsewhere(app: &App, name: &str, purchase: Purchase, region: Option<&str>) -> Result<Offering, Failure> {
-    if !crate::account::is_configured(&app.home)? {
-        return Err(refused(no_account(name)));
-    }
-    let offerings = crate::account::catalogue(&app.home, region).await?;
+    let settings = crate::account::settings(&app.home)?.ok_or_else(|| refused(no_account(name)))?;
+    let offerings = crate::account::catalogue(&app.home, &settings, region).await?;
     let same = |offering: &&Offering| offering.instance_type == name;
     if let Some(found) = offerings.iter().find(|offering| same(offering) && offering.purchase == purchase) {
         return Ok(found.clone());

@@ -129,8 +129,8 @@ async fn free_name(client: &Client) -> Result<Name, Failure> {
 async fn offerings(app: &App) -> Result<Vec<Offering>, Failure> {
     let mut all = here(app).await?;
     #[cfg(feature = "aws")]
-    if crate::account::is_configured(&app.home)? {
-        match crate::account::catalogue(&app.home, None).await {
+    if let Some(settings) = crate::account::settings(&app.home)? {
+        match crate::account::catalogue(&app.home, &settings, None).await {
             Ok(mut offerings) => {
                 offerings.retain(|offering| offering.price.is_some());
                 offerings.sort_by_key(|offering| (offering.price, offering.cpu, offering.memory));

@@ -18,7 +18,7 @@ pub(super) async fn run(app: &App, args: &AwsCheckArgs) -> Result<(), Failure> {
     let (client, _) = app.read().await?;
     let state = client.state();
     let log = state.log().unwrap_or(LogId::from_bytes([0; 16]));
-    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
+    let ec2 = ask(&setup, &settings);
     let region = args.region.as_ref().unwrap_or(&settings.region);
     let ssh_from = state.settings().launch.ssh_from.as_deref();
     let rows = ec2.check(region, log, ssh_from, settings.bucket.as_deref()).await;

@@ -21,7 +21,7 @@ pub(super) async fn run(app: &App) -> Result<(), Failure> {
     let state = client.state();
     refuse_while_runners_live(state, None)?;
     if let Some(log) = state.log() {
-        let ec2 = ask(&setup, setup.access(&settings), &settings.region);
+        let ec2 = ask(&setup, &settings);
         let scopes = state.scopes();
         let ruled = scopes.iter().filter(|scope| scope.provider == PROVIDER).map(|scope| scope.region.clone());
         let regions: BTreeSet<String> = ruled.chain([settings.region.clone()]).collect();

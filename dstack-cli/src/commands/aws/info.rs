@@ -13,7 +13,7 @@ use crate::print;
 pub(super) async fn run(app: &App, args: &AwsInfoArgs) -> Result<(), Failure> {
     let setup = Setup::new(app.home.path());
     let settings = setup.settings()?.ok_or_else(not_configured)?;
-    let ec2 = ask(&setup, setup.access(&settings), &settings.region);
+    let ec2 = ask(&setup, &settings);
     let identity = ec2.account().await;
     let found = identity.as_ref().ok();
     let key = found.map(|identity| masked(&identity.key_id));

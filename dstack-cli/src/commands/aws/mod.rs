@@ -9,6 +9,7 @@ mod policy;
 use dstack_aws::{PROVIDER, SetupError};
 use dstack_core::model::State;
 
+use crate::account::NOT_CONFIGURED;
 use crate::app::App;
 use crate::cli::AwsCommand;
 use crate::failure::{Failure, refused};
@@ -24,7 +25,7 @@ pub(crate) async fn run(app: &App, command: AwsCommand) -> Result<(), Failure> {
 }
 
 fn not_configured() -> Failure {
-    refused("no AWS account is set up: run `dstack aws configure`")
+    refused(NOT_CONFIGURED)
 }
 
 impl From<SetupError> for Failure {
