@@ -71,16 +71,9 @@ impl LayeredOutput {
 
     /// Carries everything that is near and not far.
     async fn carry(&self, attempt: AttemptId) -> Result<(), BlobError> {
-        let mut carried = self.far.length(attempt).await?;
-        loop {
-            let bytes = self.near.read(attempt, carried, READ_BYTES).await?;
-            if bytes.is_empty() {
-                self.know(attempt, carried);
-                return Ok(());
-            }
-            self.far.write(attempt, carried, &bytes).await?;
-            carried += bytes.len() as u64;
-        }
+        let carried = self.far.length(attempt).await?;
+        self.know(attempt, copy(&*self.near, &*self.far, attempt, carried).await?);
+        Ok(())
     }
 
     /// Which of the two has more of it.
@@ -93,21 +86,29 @@ impl LayeredOutput {
     }
 }
 
+/// Copies an attempt's output from this place on; returns how far it came.
+async fn copy(
+    from: &dyn OutputStore,
+    to: &dyn OutputStore,
+    attempt: AttemptId,
+    mut length: u64,
+) -> Result<u64, BlobError> {
+    loop {
+        let bytes = from.read(attempt, length, READ_BYTES).await?;
+        if bytes.is_empty() {
+            return Ok(length);
+        }
+        to.write(attempt, length, &bytes).await?;
+        length += bytes.len() as u64;
+    }
+}
+
 #[async_trait]
 impl OutputStore for LayeredOutput {
     async fn write(&self, attempt: AttemptId, offset: u64, bytes: &[u8]) -> Result<(), BlobError> {
-        if offset > 0 && self.near.length(attempt).await? < offset {
+        if offset > 0 && self.near.length(attempt).await? == 0 {
             // Another machine's controller had brought the beginning home: it is far.
-            let (_, kept) = self.fuller(attempt).await?;
-            let mut near = self.near.length(attempt).await?;
-            while near < kept {
-                let earlier = self.far.read(attempt, near, READ_BYTES).await?;
-                if earlier.is_empty() {
-                    break;
-                }
-                self.near.write(attempt, near, &earlier).await?;
-                near += earlier.len() as u64;
-            }
+            copy(&*self.far, &*self.near, attempt, 0).await?;
         }
         self.near.write(attempt, offset, bytes).await?;
         let carried = match self.known(attempt) {
