@@ -11,6 +11,8 @@ mod runner_host;
 pub mod ssh;
 #[cfg(any(test, feature = "testkit"))]
 mod subject;
+#[cfg(all(test, any(feature = "local", feature = "ssh")))]
+mod test_archive;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use fake::{FakeHost, HostFaults, Ran, Simulated};

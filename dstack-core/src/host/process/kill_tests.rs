@@ -1,16 +1,15 @@
 //! What becomes of attempts when their supervisor or their processes are killed, and that the laws hold here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::test_runner::{TestRunners, block_on, read_pid, supervisor_command};
 use super::{Life, ProcessHost, READY, is_running};
-use crate::archive;
 use crate::blob::Payload;
 use crate::host::laws::{Law, Subject};
+use crate::host::test_archive;
 use crate::host::{Begun, Closing, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{AttemptId, Exit, ExitCause, Place, Program, RunId, Shell, Span, WorkflowId};
 use crate::secret::Secret;
@@ -28,34 +27,11 @@ impl Subject for Processes {
     }
 
     fn pack(&self, files: &BTreeMap<String, Vec<u8>>) -> Payload {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        for (path, content) in files {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().expect("it is below the folder")).expect("made");
-            std::fs::write(path, content).expect("written");
-        }
-        let packed = archive::pack(folder.path(), files.keys().map(Path::new)).expect("what was just written is there");
-        packed.bytes.into()
+        test_archive::pack(files)
     }
 
     fn unpack(&self, archive: &Payload) -> BTreeMap<String, Vec<u8>> {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        archive::unpack(archive.reader().expect("it is there"), folder.path(), &archive::Limits::default())
-            .expect("it was just packed");
-        let mut files = BTreeMap::new();
-        let mut folders = vec![folder.path().to_owned()];
-        while let Some(path) = folders.pop() {
-            for entry in std::fs::read_dir(path).expect("it is a folder") {
-                let path = entry.expect("read").path();
-                if path.is_dir() {
-                    folders.push(path);
-                } else {
-                    let name = path.strip_prefix(folder.path()).expect("it is below").to_str().expect("it is text");
-                    files.insert(name.to_owned(), std::fs::read(&path).expect("read"));
-                }
-            }
-        }
-        files
+        test_archive::unpack(archive)
     }
 }
 

@@ -9,9 +9,9 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
 
 use super::jobs::{argv, attempt, follow, run, script, start};
-use super::laws::{pack, unpack};
 use super::sshd::{Servers, block_on, processes_with};
 use crate::archive;
+use crate::host::test_archive::{pack, unpack};
 use crate::host::{Begun, Contents, HostError, Progress, RunnerHost};
 use crate::model::{Exit, ExitCause};
 use crate::secret::Secret;

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::jobs::{attempt, script};
-use super::laws::pack;
 use super::sshd::{Servers, block_on};
+use crate::host::test_archive::pack;
 use crate::host::{Contents, Progress, RunnerHost};
 use crate::model::Place;
 
