@@ -127,19 +127,27 @@ async fn free_name(client: &Client) -> Result<Name, Failure> {
 
 /// What could be allowed: this machine, and what an account offers, the cheapest first.
 async fn offerings(app: &App) -> Result<Vec<Offering>, Failure> {
-    let mut all = here(app).await?;
+    let here = here(app).await?;
     #[cfg(feature = "aws")]
-    if let Some(settings) = crate::account::settings(&app.home)? {
-        match crate::account::catalogue(&app.home, &settings, None).await {
-            Ok(mut offerings) => {
-                offerings.retain(|offering| offering.price.is_some());
-                offerings.sort_by_key(|offering| (offering.price, offering.cpu, offering.memory));
-                all.extend(offerings);
-            }
-            Err(error) => print::warn(&format!("what AWS offers is not known: {error}")),
+    let here = here.into_iter().chain(elsewhere(app).await?).collect();
+    Ok(here)
+}
+
+/// What the account offers, the cheapest first; nothing where none is set up or it does not answer.
+#[cfg(feature = "aws")]
+async fn elsewhere(app: &App) -> Result<Vec<Offering>, Failure> {
+    let Some(settings) = crate::account::settings(&app.home)? else { return Ok(Vec::new()) };
+    match crate::account::catalogue(&app.home, &settings, None).await {
+        Ok(mut offerings) => {
+            offerings.retain(|offering| offering.price.is_some());
+            offerings.sort_by_key(|offering| (offering.price, offering.cpu, offering.memory));
+            Ok(offerings)
+        }
+        Err(error) => {
+            print::warn(&format!("what AWS offers is not known: {error}"));
+            Ok(Vec::new())
         }
     }
-    Ok(all)
 }
 
 async fn here(app: &App) -> Result<Vec<Offering>, Failure> {
