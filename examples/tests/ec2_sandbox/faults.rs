@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use dstack_core::clock::VirtualClock;
+use dstack_core::clock::{Boot, Clock, VirtualClock};
 use examples::ec2_sandbox::Options;
 
 use super::client::{Answer, quick, started, until};
@@ -143,6 +144,50 @@ fn spot_instances_are_taken_back_and_others_are_not() {
     assert_eq!((client.seen(&taken).0.as_str(), client.seen(&kept).0.as_str()), ("terminated", "running"));
     let answer = client.asked("DescribeInstances", &[("InstanceId.1", &taken)]);
     assert!(answer.texts("code").contains(&"Server.SpotInstanceTermination".to_owned()), "{}", answer.body);
+}
+
+/// A clock on which a minute passes at one of its readings.
+struct Leaps {
+    clock: VirtualClock,
+    readings: AtomicU32,
+    at: u32,
+}
+
+#[async_trait::async_trait]
+impl Clock for Leaps {
+    fn wall_micros(&self) -> i64 {
+        self.clock.wall_micros()
+    }
+
+    fn boot(&self) -> Boot {
+        if self.readings.fetch_add(1, Ordering::SeqCst) == self.at {
+            self.clock.advance(Duration::from_secs(60));
+        }
+        self.clock.boot()
+    }
+
+    async fn sleep_until(&self, moment: Boot) {
+        self.clock.sleep_until(moment).await;
+    }
+
+    fn entropy(&self) -> [u8; 16] {
+        self.clock.entropy()
+    }
+}
+
+#[test]
+fn a_notice_is_noted_at_whichever_moment_it_falls_due() {
+    for at in 4..48 {
+        let clock = Arc::new(Leaps { clock: VirtualClock::new(1), readings: AtomicU32::new(0), at });
+        let (sandbox, client) = started(Options { clock: clock.clone(), ..with("spot-reclaim=1,life-within=1m") });
+        let taken = client.launched(&[("InstanceMarketOptions.MarketType", "spot")]);
+        while clock.readings.load(Ordering::SeqCst) <= at {
+            let _advanced = clock.boot();
+        }
+        // For those whose minute passed before the launch. It is too early for the end of what has a notice.
+        clock.clock.advance(Duration::from_secs(60));
+        until("the notice", || sandbox.state().notices.contains_key(&taken).then_some(()));
+    }
 }
 
 #[test]

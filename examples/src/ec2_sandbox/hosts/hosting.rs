@@ -111,6 +111,9 @@ impl Hosting {
         let mut world = self.shared.world();
         let world = &mut *world;
         for account in world.accounts.values_mut() {
+            // Asked first: what changes while the rest is read is due by then, and is read again at once.
+            let next = account.cloud.next_change();
+            changes.next = [changes.next, next].into_iter().flatten().min();
             note_announced(account);
             take_back(account, now, &mut changes);
             for machine in account.cloud.machines() {
@@ -139,8 +142,6 @@ impl Hosting {
                     }
                 }
             }
-            let next = account.cloud.next_change();
-            changes.next = [changes.next, next].into_iter().flatten().min();
         }
         changes
     }
