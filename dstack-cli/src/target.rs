@@ -2,14 +2,14 @@
 
 use dstack_core::Client;
 use dstack_core::model::state::Run;
-use dstack_core::model::{Name, RunId, Seq, State};
+use dstack_core::model::{Name, RunId, Seq};
 use dstack_core::project::nearest;
 
 use crate::failure::{Failure, refused};
 use crate::print;
 
-/// Records that are read at once: fewer than the runs that a state keeps after their end, so that none is missed.
-const READ_LIMIT: usize = dstack_core::model::state::MAX_FINISHED_RUNS / 2;
+/// Runs among which a name that is not quite right is looked for.
+const NEAR_LIMIT: usize = 1_000;
 
 /// A run, and perhaps one of its workflows.
 #[derive(Debug, Clone)]
@@ -28,12 +28,8 @@ impl Target {
             None => (text, None),
         };
         let name: Name = run.parse().map_err(|error| refused(format!("{error}")))?;
-        let state = client.state();
-        let (id, run) = match state.run_named(&name) {
-            Some((id, run)) => (id, run.clone()),
-            None => older(client, &name).await?.ok_or_else(|| unknown(state, &name))?,
-        };
-        let live = state.open_runs().filter(|(_, run)| run.name == name).count();
+        let Some((id, run)) = client.run_named(&name).await? else { return Err(unknown(client, &name).await?) };
+        let live = client.state().open_runs().filter(|(_, run)| run.name == name).count();
         if live > 1 {
             print::warn(&format!("{live} live runs are named {name}: this is the newest of them"));
         }
@@ -61,39 +57,12 @@ fn place(run: &Run, text: &str) -> Result<u32, Failure> {
     })
 }
 
-fn unknown(state: &State, name: &Name) -> Failure {
-    match nearest(name.as_str(), state.runs().values().map(|run| run.name.as_str())) {
+async fn unknown(client: &Client, name: &Name) -> Result<Failure, Failure> {
+    let known = client.store().runs(None, NEAR_LIMIT).await?;
+    Ok(match nearest(name.as_str(), known.iter().map(|row| row.name.as_str())) {
         Some(near) => refused(format!("there is no run {name}: did you mean {near}?")),
         None => refused(format!("there is no run {name}: `dstack ps -a` lists them")),
-    }
-}
-
-/// A run that has left the state.
-async fn older(client: &Client, name: &Name) -> Result<Option<(RunId, Run)>, Failure> {
-    let rows = client.store().runs(Some(name), 1).await?;
-    let Some(row) = rows.first() else { return Ok(None) };
-    Ok(replay(client, &[row.run]).await?.pop())
-}
-
-/// These runs as they were when they left the state: the log is folded again until all of them are over.
-pub(crate) async fn replay(client: &Client, wanted: &[RunId]) -> Result<Vec<(RunId, Run)>, Failure> {
-    let mut state = State::default();
-    let mut found: Vec<(RunId, Run)> = Vec::new();
-    let end = client.state().seq();
-    while found.len() < wanted.len() && state.seq() < end {
-        let records = client.store().read(state.seq(), READ_LIMIT).await?;
-        if records.is_empty() {
-            break;
-        }
-        state.apply_all(&records);
-        for id in wanted {
-            let is_new = !found.iter().any(|(known, _)| known == id);
-            if let Some(run) = state.runs().get(id).filter(|run| is_new && run.is_over()) {
-                found.push((*id, run.clone()));
-            }
-        }
-    }
-    Ok(found)
+    })
 }
 
 /// Where a run's own records begin.

@@ -146,11 +146,13 @@ impl Follow {
     }
 }
 
-/// The run as the log has it now; as it was last known when it has left the state.
+/// The run as the log has it now.
 pub(crate) async fn current(client: &mut Client, id: RunId, known: &mut Run) -> Result<At, Failure> {
     let head = client.refresh().await?;
     if let Some(run) = client.state().runs().get(&id) {
         known.clone_from(run);
+    } else if let Some(run) = client.run(id).await? {
+        *known = run;
     }
     Ok(head.now)
 }

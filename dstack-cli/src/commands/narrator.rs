@@ -1,6 +1,6 @@
 //! What happens to a run, told to people as it happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use dstack_core::model::state::Run;
 use dstack_core::model::{At, MicroUsd, RunId, RunnerId, Span, State};
@@ -14,7 +14,8 @@ const TOLD_ONE_BY_ONE_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Narrator {
     told: BTreeMap<usize, (PhaseName, u32, Option<String>)>,
-    runners: BTreeSet<RunnerId>,
+    /// The runners of the run, and what each has cost so far.
+    costs: BTreeMap<RunnerId, MicroUsd>,
     /// The newest attempt of each workflow whose loss was told.
     lost: BTreeMap<usize, u32>,
     rows: Vec<Row>,
@@ -24,7 +25,10 @@ impl Narrator {
     /// Lines about what has changed.
     pub(crate) fn look(&mut self, state: &State, now: At, id: RunId, run: &Run) -> Vec<String> {
         self.rows = Overview::new(state, now).rows(id, run);
-        self.runners.extend(self.rows.iter().filter_map(|row| row.runner));
+        for runner in self.rows.iter().filter_map(|row| row.runner) {
+            self.costs.entry(runner).or_insert(MicroUsd(0));
+        }
+        self.count_costs(state, now);
         if self.rows.len() > TOLD_ONE_BY_ONE_MAX {
             return Vec::new();
         }
@@ -42,6 +46,15 @@ impl Narrator {
             }
         }
         lines
+    }
+
+    /// What has left the state keeps its last cost.
+    fn count_costs(&mut self, state: &State, now: At) {
+        for (id, cost) in &mut self.costs {
+            if let Some(newer) = state.runners().get(id).and_then(|runner| runner.cost(now)) {
+                *cost = newer;
+            }
+        }
     }
 
     /// Whether nothing was looked at yet.
@@ -67,7 +80,8 @@ impl Narrator {
     }
 
     /// How the run ended, with what its runners cost so far.
-    pub(crate) fn summary(&self, state: &State, now: At, run: &Run) -> String {
+    pub(crate) fn summary(&mut self, state: &State, now: At, run: &Run) -> String {
+        self.count_costs(state, now);
         let end = run.workflows.iter().map(|workflow| workflow.since).max().unwrap_or(run.at);
         let count = |wanted: PhaseName| self.rows.iter().filter(|row| row.phase == wanted).count();
         let words = [PhaseName::Succeeded, PhaseName::Failed, PhaseName::Stopped, PhaseName::Skipped, PhaseName::Lost];
@@ -81,8 +95,7 @@ impl Narrator {
                 })
             })
             .collect();
-        let costs = self.runners.iter().filter_map(|id| state.runners().get(id)?.cost(now));
-        let cost = MicroUsd(costs.map(|cost| cost.0).sum());
+        let cost = MicroUsd(self.costs.values().map(|cost| cost.0).sum());
         let cost = if cost.0 > 0 { format!("; its runners cost {cost} so far") } else { String::new() };
         format!("{}: {} in {}{cost}", run.name, parts.join(", "), end.since(run.at))
     }

@@ -1,5 +1,6 @@
 //! `dstack ps`: runs and their workflows.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use dstack_core::Client;
@@ -12,8 +13,11 @@ use crate::cli::PsArgs;
 use crate::failure::{DETACHED, Failure};
 use crate::interrupt::interrupts;
 use crate::print;
-use crate::target::{Target, replay};
+use crate::target::Target;
 use crate::view::{Overview, Row, ago, table};
+
+/// Runs that `-a` shows, and those that are not over.
+const MOST_RUNS: usize = 1_000;
 
 pub(crate) async fn run(app: &App, args: &PsArgs) -> Result<(), Failure> {
     let mut interrupts = interrupts()?;
@@ -92,19 +96,17 @@ async fn rows(client: &Client, now: At, args: &PsArgs) -> Result<Vec<Row>, Failu
         let rows = overview.rows(target.id, &target.run);
         return Ok((0..).zip(rows).filter(|(index, _)| target.includes(*index)).map(|(_, row)| row).collect());
     }
-    let older;
-    let mut runs: Vec<(RunId, &Run)> = match args.last {
-        Some(count) => {
-            let newest = client.store().runs(None, count).await?;
-            let gone: Vec<RunId> =
-                newest.iter().map(|row| row.run).filter(|id| !state.runs().contains_key(id)).collect();
-            older = replay(client, &gone).await?;
-            let kept = newest.iter().filter_map(|row| Some((row.run, state.runs().get(&row.run)?)));
-            kept.chain(older.iter().map(|(id, run)| (*id, run))).collect()
-        }
-        None if args.all => state.runs().iter().map(|(id, run)| (*id, run)).collect(),
-        None => state.open_runs().collect(),
+    let newest = match args.last {
+        Some(count) => client.newest_runs(count).await?,
+        None if args.all => client.newest_runs(MOST_RUNS).await?,
+        None => Vec::new(),
     };
+    let mut runs: Vec<(RunId, &Run)> = newest.iter().map(|(id, run)| (*id, run)).collect();
+    if args.last.is_none() {
+        // Those that are not over are shown, however old they are.
+        let shown: BTreeSet<RunId> = runs.iter().map(|(id, _)| *id).collect();
+        runs.extend(state.open_runs().filter(|(id, _)| !shown.contains(id)));
+    }
     runs.sort_by_key(|(_, run)| run.submitted);
     let rows = runs.into_iter().flat_map(|(id, run)| overview.rows(id, run));
     let is_wanted = |row: &Row| args.all || args.last.is_some() || !is_over(row);

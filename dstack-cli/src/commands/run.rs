@@ -215,8 +215,9 @@ struct Attached<'a> {
 
 impl<'a> Attached<'a> {
     async fn new(app: &'a App, client: Client, id: RunId, is_raw: bool) -> Result<Self, Failure> {
-        let run = client.state().runs().get(&id).cloned();
-        let run = run.ok_or_else(|| refused("the run has left the log's state: `dstack ps -a` shows how it ended"))?;
+        let run = client.run(id).await?;
+        let run =
+            run.ok_or_else(|| refused("the log does not know the run: `dstack check` says whether it is whole"))?;
         let now = client.state().at();
         let follow = Follow::new(app, id, &run, None, is_raw).await?;
         let narrator = Narrator::default();

@@ -13,6 +13,9 @@ use crate::failure::{Failure, refused};
 use crate::print;
 use crate::view::{ago, runner_phase, table};
 
+/// Runners that are over and that `-a` shows.
+const MOST_RUNNERS: usize = 1_000;
+
 pub(crate) async fn run(app: &App, args: RunnersArgs) -> Result<(), Failure> {
     match args.command {
         Some(RunnersCommand::Stop { id }) => stop(app, &id).await,
@@ -23,12 +26,9 @@ pub(crate) async fn run(app: &App, args: RunnersArgs) -> Result<(), Failure> {
 async fn list(app: &App, all: bool, is_json: bool) -> Result<(), Failure> {
     let (client, now) = app.read().await?;
     let state = client.state();
-    let mut runners: Vec<(RunnerId, &Runner)> = state
-        .runners()
-        .iter()
-        .filter(|(_, runner)| all || runner.may_live())
-        .map(|(id, runner)| (*id, runner))
-        .collect();
+    let ended = if all { client.ended_runners(MOST_RUNNERS).await? } else { Vec::new() };
+    let ended = ended.iter().map(|(id, runner)| (*id, runner));
+    let mut runners: Vec<(RunnerId, &Runner)> = state.live_runners().chain(ended).collect();
     runners.sort_by_key(|(id, runner)| (runner.wanted, *id));
     if is_json {
         let runners: Vec<Value> = runners.iter().map(|(id, runner)| document(state, *id, runner, now)).collect();

@@ -131,7 +131,9 @@ fn without_place(error: ProjectError) -> Failure {
 
 /// The folder's files: says how many and how large they are, and refuses too many.
 pub(crate) fn files(app: &App, work: &Work) -> Result<FileList, Failure> {
-    let files = list_files(&work.root)?;
+    let mut files = list_files(&work.root)?;
+    // A home within the project is nobody's input: it holds secrets, and the blobs of what was sent before.
+    files.leave_out(&work.root, app.home.path())?;
     print::say(&files_line(app, work, &files));
     if let Some(largest) = files.largest().filter(|file| file.size > LARGE_FILE_BYTES) {
         let size = dstack_core::model::Bytes(largest.size);

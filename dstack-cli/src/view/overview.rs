@@ -82,7 +82,7 @@ impl<'a> Overview<'a> {
                     Outcome::Skipped { .. } => PhaseName::Skipped,
                     Outcome::Lost(_) => PhaseName::Lost,
                 };
-                (name, None)
+                (name, workflow.last_runner)
             }
         }
     }

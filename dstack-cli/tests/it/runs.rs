@@ -11,6 +11,16 @@ fn a_command_runs_on_this_machine_without_any_preparation() {
 }
 
 #[test]
+fn a_home_within_the_project_is_not_sent() {
+    let bench = Bench::new("workflows: [{name: a, commands: [\"ls -A\"]}]");
+    bench.write("data.txt", "1");
+    let home = bench.path("my-home");
+    let home = home.to_str().expect("it is text");
+    bench.ok(&["--home", home, "run", "--local", "a"]);
+    assert_eq!(bench.ok(&["--home", home, "run", "--local", "a"]), ".dstack\ndata.txt\n");
+}
+
+#[test]
 fn local_makes_a_rule_once_and_never_raises_one() {
     let bench = Bench::new("workflows: [{name: a, commands: [\"true\"]}]");
     bench.ok(&["run", "--local", "a"]);

@@ -48,7 +48,11 @@ pub fn pack_into<'a, W: Write>(root: &Path, entries: impl Iterator<Item = &'a Pa
     let mut packer = Packer::new(base, links::target, out)?;
     for path in paths {
         check_relative(path)?;
-        packer.add(path, path)?;
+        match packer.add(path, path) {
+            // It went away after it was listed, as if it had never been.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !exists(&packer.place(path))? => {}
+            added => added?,
+        }
     }
     packer.finish()
 }

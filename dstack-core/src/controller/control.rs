@@ -163,8 +163,8 @@ impl Controller {
             let wake = match self.step().await {
                 Ok(step) => {
                     failures = 0;
+                    self.client.save_snapshot_if_worth().await;
                     if !goes_on(&step) {
-                        self.client.save_snapshot_if_worth().await;
                         return Ok(());
                     }
                     step.next_wake

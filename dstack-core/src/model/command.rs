@@ -115,6 +115,28 @@ pub enum Rejection {
         /// What was submitted.
         got: usize,
     },
+    /// More than one record holds: long commands, or very many dependencies.
+    #[error(
+        "workflow {workflow} is {bytes} bytes long as it is recorded, and {most} is the most: put long commands into a file of the project, and depend on fewer workflows by way of one in between"
+    )]
+    WorkflowTooLarge {
+        /// Which.
+        workflow: Name,
+        /// How long it is.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
+    /// More than one append holds.
+    #[error(
+        "the run is {bytes} bytes long as it is recorded, and {most} is the most: submit it in several runs, or put long commands into files of the project"
+    )]
+    RunTooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
     /// Two workflows of one name.
     #[error("two workflows are named {0}")]
     DuplicateName(Name),

@@ -42,6 +42,25 @@ impl FileList {
     pub fn largest(&self) -> Option<&ListedFile> {
         self.files.iter().max_by_key(|file| file.size)
     }
+
+    /// Leaves out what is below `folder`, wherever that is, of a list of the files below `root`.
+    ///
+    /// # Errors
+    /// When one of the two cannot be found on the disk for another reason than that it is not there.
+    pub fn leave_out(&mut self, root: &Path, folder: &Path) -> Result<(), ProjectError> {
+        let real = |path: &Path| match fs::canonicalize(path) {
+            Ok(real) => Ok(Some(real)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(ProjectError::io(path.display(), error)),
+        };
+        let (Some(root), Some(folder)) = (real(root)?, real(folder)?) else { return Ok(()) };
+        let Ok(below) = folder.strip_prefix(&root) else { return Ok(()) };
+        let before = self.files.len();
+        self.files.retain(|file| !file.path.starts_with(below));
+        self.size = self.files.iter().map(|file| file.size).sum();
+        self.ignored += u64::from(self.files.len() < before);
+        Ok(())
+    }
 }
 
 /// Lists the files below `root`.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::model::{AppendId, At, Batch, Name, Record, RecordHash, RunId, Seq};
+use crate::model::{AppendId, At, Batch, Name, Record, RecordHash, RunId, RunnerId, Seq};
 
 /// The end of a log and the time there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,24 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
 }
 
+/// Something that has left the state, kept so that the log need not be folded again to show it: a cache, never a truth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// What it is.
+    pub id: PastId,
+    /// The thing itself, in the form of the snapshot's version.
+    pub bytes: Vec<u8>,
+}
+
+/// Names something that has left the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PastId {
+    /// A run that is over.
+    Run(RunId),
+    /// A runner that is over.
+    Runner(RunnerId),
+}
+
 /// Where a run stands in the log, for reading runs that the state no longer holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRow {
@@ -137,8 +155,14 @@ pub trait EventStore: Send + Sync {
     /// The newest snapshot whose hash the log has, if there is one.
     async fn load_snapshot(&self, version: u32) -> Result<Option<Snapshot>, StoreError>;
 
-    /// Keeps a snapshot in the place of older ones. Losing it costs time only.
-    async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError>;
+    /// Keeps a snapshot in the place of older ones, and beside it what has left the state since. Losing it costs time only.
+    async fn save_snapshot(&self, snapshot: &Snapshot, past: &[Past]) -> Result<(), StoreError>;
+
+    /// What was kept of this beside a snapshot of this version whose hash the log has, if anything was.
+    async fn load_past(&self, version: u32, id: PastId) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Runners that were kept beside snapshots of this version, the last to be kept first, at most `limit`.
+    async fn past_runners(&self, version: u32, limit: usize) -> Result<Vec<(RunnerId, Vec<u8>)>, StoreError>;
 
     /// The runs of this name, newest first, at most `limit`; all runs when no name is given.
     async fn runs(&self, name: Option<&Name>, limit: usize) -> Result<Vec<RunRow>, StoreError>;

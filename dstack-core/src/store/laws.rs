@@ -8,11 +8,11 @@ use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::join_all;
 
-use super::{AppendError, Appended, EventStore, Snapshot, StoreError};
+use super::{AppendError, Appended, EventStore, Past, PastId, Snapshot, StoreError};
 use crate::clock::{Clock, VirtualClock};
 use crate::model::event::{AutoscalingEnabled, ClockStepped, RunSubmitted};
 use crate::model::record::{MAX_BATCH_RECORDS, MAX_RECORD_BYTES};
-use crate::model::{AppendId, Batch, Content, Encoded, Event, Record, RecordHash, RunId, Seq};
+use crate::model::{AppendId, Batch, Content, Encoded, Event, Record, RecordHash, RunId, RunnerId, Seq};
 
 pub use super::held_laws::{
     a_held_append_conflicts_like_any_other, an_append_after_a_held_one_settles_both,
@@ -56,6 +56,7 @@ macro_rules! event_store_laws {
             an_unknown_event_is_kept,
             a_snapshot_counts_only_with_a_hash_of_the_log,
             a_snapshot_replaces_the_one_before,
+            what_was_kept_of_the_past_counts_only_with_a_hash_of_the_log,
             runs_are_found_by_name_newest_first,
         );
     };
@@ -396,7 +397,7 @@ pub async fn a_snapshot_counts_only_with_a_hash_of_the_log(log: &dyn LogMaker) {
     assert_eq!(load(&*store, 1).await, None);
     let head = append(&*store, 0, 1, &[numbered(1), numbered(2)]).await.head;
     let good = Snapshot { version: 1, seq: head.seq, hash: head.hash, bytes: b"state".to_vec() };
-    store.save_snapshot(&good).await.expect("it is kept");
+    store.save_snapshot(&good, &[]).await.expect("it is kept");
     assert_eq!(load(&*store, 1).await, Some(good.clone()));
     assert_eq!(load(&*store, 2).await, None, "another version");
     let (_, other) = open(log).await;
@@ -405,7 +406,7 @@ pub async fn a_snapshot_counts_only_with_a_hash_of_the_log(log: &dyn LogMaker) {
     let changed = Snapshot { hash: RecordHash([7; 32]), ..good.clone() };
     let ahead = Snapshot { seq: Seq::new(3), ..good };
     for wrong in [elsewhere, changed, ahead] {
-        store.save_snapshot(&wrong).await.expect("keeping it is no promise");
+        store.save_snapshot(&wrong, &[]).await.expect("keeping it is no promise");
         assert_ne!(load(&*store, 1).await, Some(wrong));
     }
 }
@@ -417,9 +418,41 @@ pub async fn a_snapshot_replaces_the_one_before(log: &dyn LogMaker) {
         let head = append(&*store, round, u128::from(round) + 1, &[numbered(1)]).await.head;
         let bytes = vec![1; 10_000 * (3 - usize::try_from(round).expect("it is small"))];
         let snapshot = Snapshot { version: 1, seq: head.seq, hash: head.hash, bytes };
-        store.save_snapshot(&snapshot).await.expect("it is kept");
+        store.save_snapshot(&snapshot, &[]).await.expect("it is kept");
         assert_eq!(load(&*store, 1).await, Some(snapshot));
     }
+}
+
+/// What has left the state is found as it was, under its version, while the log has the snapshot's hash at its place; kept
+/// again, it is the new one that counts. Runners are listed, the last to be kept first.
+pub async fn what_was_kept_of_the_past_counts_only_with_a_hash_of_the_log(log: &dyn LogMaker) {
+    let (_, store) = open(log).await;
+    let head = append(&*store, 0, 1, &[numbered(1), numbered(2)]).await.head;
+    let snapshot = Snapshot { version: 1, seq: head.seq, hash: head.hash, bytes: b"state".to_vec() };
+    let (run, runner) = (PastId::Run(RunId::from_bits(u64::MAX)), |bits| PastId::Runner(RunnerId::from_bits(bits)));
+    let past = |id, text: &str| Past { id, bytes: text.as_bytes().to_vec() };
+    let found = async |store: &dyn EventStore, version, id| {
+        let bytes = store.load_past(version, id).await.expect("the log is sound");
+        bytes.map(|bytes| String::from_utf8(bytes).expect("it is text"))
+    };
+    let first = [past(run, "old"), past(runner(u64::MAX), "one"), past(runner(1), "two")];
+    store.save_snapshot(&snapshot, &first).await.expect("it is kept");
+    store.save_snapshot(&snapshot, &[past(run, "new"), past(runner(7), "three")]).await.expect("it is kept");
+    let (_, other) = open(log).await;
+    for store in [&*store, &*other] {
+        assert_eq!(found(store, 1, run).await.as_deref(), Some("new"));
+        assert_eq!(found(store, 1, runner(1)).await.as_deref(), Some("two"));
+        assert_eq!(found(store, 1, PastId::Run(RunId::from_bits(1))).await, None, "a runner is no run");
+        assert_eq!(found(store, 2, run).await, None, "another version");
+        let runners = store.past_runners(1, 2).await.expect("the log is sound");
+        let ids: Vec<u64> = runners.iter().map(|(id, _)| id.to_bits()).collect();
+        assert_eq!(ids, [7, 1]);
+        assert_eq!(store.past_runners(2, 2).await.expect("the log is sound"), []);
+    }
+    let elsewhere = Snapshot { hash: RecordHash([7; 32]), ..snapshot };
+    store.save_snapshot(&elsewhere, &[past(runner(9), "of another log")]).await.expect("keeping it is no promise");
+    assert_eq!(found(&*store, 1, runner(9)).await, None);
+    assert_eq!(store.past_runners(1, 9).await.expect("the log is sound").len(), 3);
 }
 
 /// Runs are listed newest first, by name or all, up to the limit.

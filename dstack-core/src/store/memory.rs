@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+use super::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
 use crate::clock::Clock;
-use crate::model::{AppendId, At, Batch, Content, Event, Name, Record, RecordHash, Seq};
+use crate::model::{AppendId, At, Batch, Content, Event, Name, Record, RecordHash, RunnerId, Seq};
 
 /// A log in memory. Clones of the `Arc` around it, and handles made by [`MemoryStore::handle`], share one log.
 pub struct MemoryStore {
@@ -30,6 +30,16 @@ struct Log {
     offset_us: i64,
     runs: Vec<RunRow>,
     snapshot: Option<Snapshot>,
+    /// In the order in which they were kept.
+    past: Vec<KeptPast>,
+}
+
+/// What has left the state, and of which log and version that is true.
+struct KeptPast {
+    version: u32,
+    seq: Seq,
+    hash: RecordHash,
+    past: Past,
 }
 
 impl MemoryStore {
@@ -54,6 +64,12 @@ impl Log {
     fn record(&self, seq: Seq) -> Option<&Record> {
         let index = usize::try_from(seq.get()).ok()?.checked_sub(1)?;
         self.records.get(index)
+    }
+
+    /// What was kept of this version and this log, the newest first.
+    fn past(&self, version: u32) -> impl Iterator<Item = &Past> {
+        let fits = move |kept: &&KeptPast| kept.version == version && self.hash_at(kept.seq) == Some(kept.hash);
+        self.past.iter().rev().filter(fits).map(|kept| &kept.past)
     }
 
     fn hash_at(&self, seq: Seq) -> Option<RecordHash> {
@@ -152,9 +168,30 @@ impl EventStore for MemoryStore {
         Ok(log.snapshot.as_ref().filter(fits).cloned())
     }
 
-    async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.lock().snapshot = Some(snapshot.clone());
+    async fn save_snapshot(&self, snapshot: &Snapshot, past: &[Past]) -> Result<(), StoreError> {
+        let mut log = self.lock();
+        log.snapshot = Some(snapshot.clone());
+        for one in past {
+            let kept =
+                KeptPast { version: snapshot.version, seq: snapshot.seq, hash: snapshot.hash, past: one.clone() };
+            log.past.retain(|other| (other.version, other.past.id) != (kept.version, kept.past.id));
+            log.past.push(kept);
+        }
         Ok(())
+    }
+
+    async fn load_past(&self, version: u32, id: PastId) -> Result<Option<Vec<u8>>, StoreError> {
+        let log = self.lock();
+        Ok(log.past(version).find(|past| past.id == id).map(|past| past.bytes.clone()))
+    }
+
+    async fn past_runners(&self, version: u32, limit: usize) -> Result<Vec<(RunnerId, Vec<u8>)>, StoreError> {
+        let log = self.lock();
+        let runners = log.past(version).filter_map(|past| match past.id {
+            PastId::Runner(id) => Some((id, past.bytes.clone())),
+            PastId::Run(_) => None,
+        });
+        Ok(runners.take(limit).collect())
     }
 
     async fn runs(&self, name: Option<&Name>, limit: usize) -> Result<Vec<RunRow>, StoreError> {

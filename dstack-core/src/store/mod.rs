@@ -9,5 +9,5 @@ mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-pub use event_store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+pub use event_store::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
 pub use memory::MemoryStore;

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use dstack_core::check;
 use dstack_core::model::event::{Event, RuleAllowed};
-use dstack_core::model::{AppendId, At, Batch, Content, Name, Record, RecordHash, Seq};
-use dstack_core::store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+use dstack_core::model::{AppendId, At, Batch, Content, Name, Record, RecordHash, RunnerId, Seq};
+use dstack_core::store::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
 
 use super::every_kind::every_kind;
 use super::given::{Given, small};
@@ -37,8 +37,16 @@ impl EventStore for Fixed {
         Ok(None)
     }
 
-    async fn save_snapshot(&self, _snapshot: &Snapshot) -> Result<(), StoreError> {
+    async fn save_snapshot(&self, _snapshot: &Snapshot, _past: &[Past]) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn load_past(&self, _version: u32, _id: PastId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn past_runners(&self, _version: u32, _limit: usize) -> Result<Vec<(RunnerId, Vec<u8>)>, StoreError> {
+        Ok(Vec::new())
     }
 
     async fn runs(&self, _name: Option<&Name>, _limit: usize) -> Result<Vec<RunRow>, StoreError> {

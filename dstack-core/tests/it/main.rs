@@ -1,5 +1,6 @@
 //! Tests of the pure core through its public face.
 
+mod bounds;
 mod check;
 mod every_kind;
 mod fairness;
@@ -8,6 +9,7 @@ mod given;
 mod golden;
 mod histories;
 mod offers;
+mod past;
 mod policy;
 mod proofs;
 mod refusals;

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::cloud::Draw;
-use crate::model::{AppendId, Batch, Name, Record, Seq};
-use crate::store::{AppendError, Appended, EventStore, Head, MemoryStore, RunRow, Snapshot, StoreError};
+use crate::model::{AppendId, Batch, Name, Record, RunnerId, Seq};
+use crate::store::{AppendError, Appended, EventStore, Head, MemoryStore, Past, PastId, RunRow, Snapshot, StoreError};
 
 /// What happens to a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,8 +134,16 @@ impl EventStore for ShakyStore {
         self.inner.load_snapshot(version).await
     }
 
-    async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        self.inner.save_snapshot(snapshot).await
+    async fn save_snapshot(&self, snapshot: &Snapshot, past: &[Past]) -> Result<(), StoreError> {
+        self.inner.save_snapshot(snapshot, past).await
+    }
+
+    async fn load_past(&self, version: u32, id: PastId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.load_past(version, id).await
+    }
+
+    async fn past_runners(&self, version: u32, limit: usize) -> Result<Vec<(RunnerId, Vec<u8>)>, StoreError> {
+        self.inner.past_runners(version, limit).await
     }
 
     async fn runs(&self, name: Option<&Name>, limit: usize) -> Result<Vec<RunRow>, StoreError> {

@@ -1,24 +1,28 @@
 //! One record into the state.
 
 use crate::model::event::Event;
+use crate::model::state::Left;
 use crate::model::{Content, Record, State};
 
 impl State {
     /// Takes one record in. Total: an event that does not fit becomes a fault in the state and changes nothing else.
     ///
-    /// Facts that are already known (an exit recorded twice, by two controllers) are ignored: they are no faults.
-    pub fn apply(&mut self, record: &Record) {
+    /// Facts that are already known (an exit recorded twice, by two controllers) are ignored: they are no faults. Returns
+    /// what the state no longer holds.
+    pub fn apply(&mut self, record: &Record) -> Left {
         if record.seq != self.seq.next() {
             let why = format!("record {} follows on {}", record.seq, self.seq);
             self.fault("Record", why);
-            return;
+            return Left::default();
         }
         self.seq = record.seq;
         self.hash = record.hash;
         self.at = self.at.max(record.at);
         match &record.content {
             Content::Known(event) => {
-                if let Err(why) = self.apply_event(event) {
+                if let Err(why) = self.apply_event(event)
+                    && !self.is_of_the_past(event)
+                {
                     self.fault(event.kind(), why);
                 }
             }
@@ -26,11 +30,32 @@ impl State {
                 self.unreadable.get_or_insert_with(|| format!("record {}: {error}", record.seq));
             }
         }
+        std::mem::take(&mut self.left)
     }
 
-    /// Takes these records in, in their order.
-    pub fn apply_all<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) {
-        records.into_iter().for_each(|record| self.apply(record));
+    /// Takes these records in, in their order. Returns what the state no longer holds.
+    pub fn apply_all<'a>(&mut self, records: impl IntoIterator<Item = &'a Record>) -> Left {
+        let mut left = Left::default();
+        records.into_iter().for_each(|record| left.append(self.apply(record)));
+        left
+    }
+
+    /// Whether it is a fact about something that has left the state: whoever recorded it did not know that yet.
+    fn is_of_the_past(&self, event: &Event) -> bool {
+        let (attempt, runner) = match event {
+            Event::AttemptExited(event) => (Some(event.attempt), None),
+            Event::ResultsKept(event) => (Some(event.attempt), None),
+            Event::ArtifactsSaved(event) => (Some(event.attempt), None),
+            Event::AttemptStopped(event) => (Some(event.attempt), None),
+            Event::AttemptLost(event) => (Some(event.attempt), None),
+            Event::LaunchFailed(event) => (None, Some(event.runner)),
+            Event::RunnerReady(event) => (None, Some(event.runner)),
+            Event::RunnerNoticed(event) => (None, Some(event.runner)),
+            Event::RunnerStopped(event) => (None, Some(event.runner)),
+            _ => (None, None),
+        };
+        attempt.is_some_and(|attempt| self.past_runs.contains(&attempt.workflow.run))
+            || runner.is_some_and(|runner| self.past_runners.iter().any(|(past, _)| *past == runner))
     }
 
     fn apply_event(&mut self, event: &Event) -> Result<(), String> {

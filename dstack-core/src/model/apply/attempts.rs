@@ -34,6 +34,7 @@ impl State {
             workflow.phase = Phase::Assigned(event.runner);
             workflow.since = at;
             workflow.started = Some(at);
+            workflow.last_runner = Some(event.runner);
             workflow.attempt = attempt.number;
             workflow.last_loss = None;
             workflow.overtaken = 0;

@@ -6,7 +6,7 @@ use crate::model::event::{
     ClaimClosed, ClaimMade, LaunchFailed, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
     RunnerWanted,
 };
-use crate::model::state::{Claim, MAX_STOPPED_RUNNERS, MAX_STRIKES, Runner, RunnerPhase, Used};
+use crate::model::state::{Claim, MAX_STRIKES, Runner, RunnerPhase, Used};
 use crate::model::{Certificate, ClaimEnd, Loss, RunnerId, Span, State, StopReason};
 
 /// The first pause after too many strikes; it doubles with each further one.
@@ -215,12 +215,7 @@ impl State {
                 rule.paused_until = Some(at.plus(pause));
             }
         }
-        self.stopped.push_back(id);
-        while self.stopped.len() > MAX_STOPPED_RUNNERS {
-            if let Some(oldest) = self.stopped.pop_front() {
-                self.runners.remove(&oldest);
-            }
-        }
+        self.hold_runner(id);
         Ok(())
     }
 

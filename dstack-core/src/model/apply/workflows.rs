@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::model::event::{RunSubmitted, StopRequested, WorkflowSkipped, WorkflowSubmitted};
-use crate::model::state::{MAX_FINISHED_RUNS, Outcome, Phase, Run, Workflow};
+use crate::model::state::{Outcome, Phase, Run, Workflow};
 use crate::model::{State, WorkflowId};
 
 impl State {
     pub(super) fn run_submitted(&mut self, event: &RunSubmitted) -> Result<(), String> {
-        if self.runs.contains_key(&event.run) {
+        if self.runs.contains_key(&event.run) || self.past_runs.contains(&event.run) {
             return Err(format!("the run id {} is taken", event.run));
         }
         if event.workflows == 0 {
@@ -53,6 +53,7 @@ impl State {
             since: at,
             attempt: 0,
             started: None,
+            last_runner: None,
             failures: 0,
             timeouts: 0,
             losses: 0,
@@ -135,13 +136,7 @@ impl State {
         let Some(run) = self.runs.get_mut(&id.run) else { return };
         run.open = run.open.saturating_sub(1);
         if run.is_over() {
-            self.open_runs.remove(&id.run);
-            self.finished.push_back(id.run);
-            while self.finished.len() > MAX_FINISHED_RUNS {
-                if let Some(oldest) = self.finished.pop_front() {
-                    self.runs.remove(&oldest);
-                }
-            }
+            self.hold_run(id.run);
         }
     }
 }

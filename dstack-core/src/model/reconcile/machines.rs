@@ -37,7 +37,10 @@ pub(super) fn looked(
 /// Machines that carry this log's tag, live, and are unknown to its head: the log is an old copy.
 pub fn unknown_machines<'a>(state: &State, scope: &Scope, look: &'a Look) -> Vec<&'a Seen> {
     let runners = runners_by_token(state, scope);
-    let is_unknown = |seen: &&Seen| seen.state != MachineState::Terminated && runner_of(&runners, seen).is_none();
+    // What is proven to have ended may be shown alive for a while by a look that is behind.
+    let is_past = |seen: &Seen| state.past_runners.iter().any(|(_, machine)| machine.as_ref() == Some(&seen.id));
+    let is_unknown =
+        |seen: &&Seen| seen.state != MachineState::Terminated && runner_of(&runners, seen).is_none() && !is_past(seen);
     look.machines.iter().filter(is_unknown).collect()
 }
 

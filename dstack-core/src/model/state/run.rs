@@ -64,6 +64,8 @@ pub struct Workflow {
     pub attempt: u32,
     /// When the newest attempt was assigned.
     pub started: Option<At>,
+    /// To which runner.
+    pub last_runner: Option<RunnerId>,
     /// Failures that were tried again.
     pub failures: u32,
     /// Attempts that ran longer than they may and were tried again.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fault::{Fault, Faults};
+use super::left::Left;
 use super::machine::{Runner, RunnerPhase};
 use super::pairs;
 use super::queue::{Fits, Queue, QueueKey};
@@ -14,17 +15,15 @@ use super::room::{Room, Rooms, Used};
 use super::rules::{Rule, Unavailable};
 use super::run::{Phase, Run, Workflow};
 use crate::model::{
-    At, AttemptId, LogId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings, WorkflowId,
+    At, AttemptId, LogId, MachineId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings,
+    WorkflowId,
 };
 
 /// Version of the state's stored form; a snapshot of another version is ignored.
-pub const STATE_VERSION: u32 = 2;
-/// Runs that are over and still kept in the state; older ones are read from the log.
-pub const MAX_FINISHED_RUNS: usize = 1_000;
-/// Runners that are over and still kept in the state.
-pub const MAX_STOPPED_RUNNERS: usize = 1_000;
+pub const STATE_VERSION: u32 = 3;
 
-/// Everything that dstack knows: what is not over, and the newest of what is.
+/// Everything that dstack knows: what is not over, and a little of what lately was. What is over leaves it
+/// ([`State::apply`]), so that it does not grow with what has been.
 ///
 /// Equal logs give equal states. The fields that only speed up look-ups are rebuilt from the others by
 /// [`State::rebuild_indexes`], and are always equal to what that gives.
@@ -46,9 +45,12 @@ pub struct State {
     #[serde(with = "pairs")]
     pub(crate) runs: BTreeMap<RunId, Run>,
     pub(crate) finished: VecDeque<RunId>,
+    pub(crate) past_runs: VecDeque<RunId>,
     #[serde(with = "pairs")]
     pub(crate) runners: BTreeMap<RunnerId, Runner>,
     pub(crate) stopped: VecDeque<RunnerId>,
+    /// With their machines: a look may go on showing them for a while.
+    pub(crate) past_runners: VecDeque<(RunnerId, Option<MachineId>)>,
     pub(crate) faults: Faults,
     pub(crate) unreadable: Option<String>,
 
@@ -79,6 +81,12 @@ pub struct State {
     pub(crate) skips: BTreeSet<WorkflowId>,
     #[serde(skip)]
     pub(crate) open_runs: BTreeSet<RunId>,
+    /// Workflows of the runs that are over and held.
+    #[serde(skip)]
+    pub(crate) held_workflows: usize,
+    /// What has left with the record that is being taken in; nothing in between.
+    #[serde(skip)]
+    pub(crate) left: Left,
 }
 
 /// Where a runner stands in the indexes: what changes none of it, as most of what happens to a runner, costs no look-up.
@@ -121,8 +129,10 @@ impl Default for State {
             credentials: BTreeMap::new(),
             runs: BTreeMap::new(),
             finished: VecDeque::new(),
+            past_runs: VecDeque::new(),
             runners: BTreeMap::new(),
             stopped: VecDeque::new(),
+            past_runners: VecDeque::new(),
             faults: Faults::default(),
             unreadable: None,
             queue: Queue::default(),
@@ -137,6 +147,8 @@ impl Default for State {
             warm: BTreeSet::new(),
             skips: BTreeSet::new(),
             open_runs: BTreeSet::new(),
+            held_workflows: 0,
+            left: Left::default(),
         }
     }
 }
@@ -187,7 +199,7 @@ impl State {
         &self.rules
     }
 
-    /// Runs that are not over, and the newest of those that are.
+    /// Runs that are not over, and the newest of those that are. The others are read by [`Client::run`](crate::Client::run).
     pub const fn runs(&self) -> &BTreeMap<RunId, Run> {
         &self.runs
     }
@@ -424,6 +436,7 @@ impl State {
         for id in waiting {
             self.enqueue(id);
         }
+        self.count_held();
         self.rules_changed();
         self
     }

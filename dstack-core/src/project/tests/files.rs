@@ -25,6 +25,36 @@ fn listed(root: &Path) -> Vec<String> {
     list.files.iter().map(|file| file.path.display().to_string()).collect()
 }
 
+#[test]
+fn what_is_left_out_is_neither_listed_nor_counted() {
+    let root = folder();
+    write(root.path(), "a", "12");
+    write(root.path(), "home/log.db", "345");
+    write(root.path(), "homely/b", "6");
+    let mut list = list_files(root.path()).expect("the folders can be read");
+    list.leave_out(root.path(), &root.path().join("home")).expect("both can be found");
+    assert_eq!(list.files.iter().map(|file| file.path.to_str()).collect::<Vec<_>>(), [Some("a"), Some("homely/b")]);
+    assert_eq!((list.size, list.ignored), (3, 1));
+    let before = list.clone();
+    for elsewhere in [root.path().join("none"), std::env::temp_dir().join("..")] {
+        list.leave_out(root.path(), &elsewhere).expect("that is no error");
+    }
+    assert_eq!(list, before);
+}
+
+#[test]
+fn a_file_that_went_away_after_it_was_listed_is_not_packed() {
+    let root = folder();
+    write(root.path(), "a", "12");
+    write(root.path(), "b", "3");
+    write(root.path(), "c", "4");
+    let files = list_files(root.path()).expect("the folders can be read");
+    fs::remove_file(root.path().join("b")).expect("it can be removed");
+    let packed = pack_files(root.path(), &files, Vec::new()).expect("the others are packed");
+    let names = list(&packed.bytes[..]).expect("it is an archive");
+    assert_eq!((names.len(), packed.files), (2, 2), "{names:?}");
+}
+
 fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
     let output = Command::new("git")
         .current_dir(folder)

@@ -8,6 +8,7 @@ mod database;
 mod filesystem;
 mod head;
 mod kinds;
+mod past;
 mod read;
 mod runs;
 mod schema;

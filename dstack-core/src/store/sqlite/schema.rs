@@ -12,7 +12,8 @@ const SCHEMA_VERSION: i64 = 1;
 
 /// What varies little is stored once: a kind and its version as a small number, an append's id and time with its first
 /// record only. `idx` is a record's place in its append; 0 and 1 take no space. The index holds four bytes of the id,
-/// enough to find a handful of candidates. `run` and `step` hold nothing that the records do not say.
+/// enough to find a handful of candidates. `run` and `step` hold nothing that the records do not say;
+/// `snapshot` and `past` are caches of what the records make.
 const TABLES: &str = "
     CREATE TABLE kind (id INTEGER PRIMARY KEY, name TEXT NOT NULL, version INTEGER NOT NULL, UNIQUE (name, version)) STRICT;
     CREATE TABLE record (
@@ -25,6 +26,10 @@ const TABLES: &str = "
     CREATE INDEX run_name ON run (name);
     CREATE TABLE snapshot (
         version INTEGER NOT NULL, seq INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, digest BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE past (
+        place INTEGER PRIMARY KEY, version INTEGER NOT NULL, kind INTEGER NOT NULL, id INTEGER NOT NULL,
+        seq INTEGER NOT NULL, hash BLOB NOT NULL, bytes BLOB NOT NULL, digest BLOB NOT NULL, UNIQUE (id, kind, version)
     ) STRICT;
 ";
 

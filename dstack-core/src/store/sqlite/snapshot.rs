@@ -8,7 +8,7 @@ use super::connection::unreachable;
 use super::database::Database;
 use super::head::{number_of, seq_of};
 use crate::model::RecordHash;
-use crate::store::{Snapshot, StoreError};
+use crate::store::{Past, Snapshot, StoreError};
 
 impl Database {
     /// The snapshot, if it is of this version, of this log, and as it was saved.
@@ -31,8 +31,8 @@ impl Database {
         Ok(fits.then_some(snapshot))
     }
 
-    /// Puts a snapshot in the place of any other.
-    pub(super) fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
+    /// Puts a snapshot in the place of any other, and keeps beside it what has left the state.
+    pub(super) fn save_snapshot(&self, snapshot: &Snapshot, past: &[Past]) -> Result<(), StoreError> {
         self.turn()?.take()?;
         let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
         self.give_up_turn();
@@ -46,6 +46,7 @@ impl Database {
                 insert.execute(params![snapshot.version, seq, hash, snapshot.bytes, digest.as_slice()])
             })
             .map_err(unreachable)?;
+        super::past::insert(&transaction, snapshot, past)?;
         transaction.commit().map_err(unreachable)
     }
 }

@@ -10,8 +10,8 @@ use super::database::Database;
 use super::wake::{Wake, Waking};
 use super::worker::Worker;
 use crate::clock::Clock;
-use crate::model::{Batch, Name, Record, Seq};
-use crate::store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
+use crate::model::{Batch, Name, Record, RunnerId, Seq};
+use crate::store::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
 
 /// The log of a folder, in one SQLite file. Any number of stores in any number of processes of one machine may share it.
 pub struct SqliteStore {
@@ -149,9 +149,17 @@ impl EventStore for SqliteStore {
         self.run(move |database| database.load_snapshot(version)).await
     }
 
-    async fn save_snapshot(&self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let snapshot = snapshot.clone();
-        self.run(move |database| database.save_snapshot(&snapshot)).await
+    async fn save_snapshot(&self, snapshot: &Snapshot, past: &[Past]) -> Result<(), StoreError> {
+        let (snapshot, past) = (snapshot.clone(), past.to_vec());
+        self.run(move |database| database.save_snapshot(&snapshot, &past)).await
+    }
+
+    async fn load_past(&self, version: u32, id: PastId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.run(move |database| database.load_past(version, id)).await
+    }
+
+    async fn past_runners(&self, version: u32, limit: usize) -> Result<Vec<(RunnerId, Vec<u8>)>, StoreError> {
+        self.run(move |database| database.past_runners(version, limit)).await
     }
 
     async fn runs(&self, name: Option<&Name>, limit: usize) -> Result<Vec<RunRow>, StoreError> {

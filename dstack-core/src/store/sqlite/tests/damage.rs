@@ -195,10 +195,36 @@ fn a_snapshot_that_was_changed_is_not_loaded() {
         let database = super::open(home.path());
         let head = database.head().expect("the log is sound");
         let snapshot = crate::store::Snapshot { version: 1, seq: head.seq, hash: head.hash, bytes: vec![1; 9_000] };
-        database.save_snapshot(&snapshot).expect("it is kept");
+        database.save_snapshot(&snapshot, &[]).expect("it is kept");
         assert_eq!(database.load_snapshot(1).expect("the log is sound"), Some(snapshot));
         connection.execute_batch(&format!("UPDATE snapshot SET {change}")).expect("it can be changed");
         assert_eq!(database.load_snapshot(1).expect("the log is sound"), None, "{change}");
+    }
+}
+
+#[test]
+fn what_was_kept_of_the_past_and_was_changed_is_not_loaded() {
+    use crate::store::{Past, PastId};
+    let id = PastId::Runner(crate::model::RunnerId::from_bits(5));
+    for change in
+        ["bytes = x'00'", "hash = zeroblob(32)", "seq = 4", "digest = x''", "kind = 1", "id = 6", "version = 2"]
+    {
+        let (home, connection) = log_to_damage();
+        let database = super::open(home.path());
+        let head = database.head().expect("the log is sound");
+        let snapshot = crate::store::Snapshot { version: 1, seq: head.seq, hash: head.hash, bytes: vec![1; 9] };
+        let past = Past { id, bytes: vec![2; 9_000] };
+        database.save_snapshot(&snapshot, std::slice::from_ref(&past)).expect("it is kept");
+        assert_eq!(database.load_past(1, id).expect("the log is sound"), Some(past.bytes));
+        connection.execute_batch(&format!("UPDATE past SET {change}")).expect("it can be changed");
+        for (version, kind, bits) in [(1, 0, 5), (1, 1, 5), (1, 0, 6), (2, 0, 5)] {
+            let id = match kind {
+                0 => PastId::Runner(crate::model::RunnerId::from_bits(bits)),
+                _ => PastId::Run(crate::model::RunId::from_bits(bits)),
+            };
+            assert_eq!(database.load_past(version, id).expect("the log is sound"), None, "{change}");
+            assert_eq!(database.past_runners(version, 9).expect("the log is sound"), [], "{change}");
+        }
     }
 }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::past::Recent;
 use crate::clock::Clock;
 use crate::model::event::LogCreated;
+use crate::model::record::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 use crate::model::state::STATE_VERSION;
 use crate::model::{AppendId, Batch, Command, Content, Event, LogId, Record, Rejection, RunId, Seq, State, decide};
 use crate::store::{AppendError, Appended, EventStore, Head, Snapshot, StoreError};
@@ -18,7 +20,9 @@ const MAX_RESENDS: u32 = 5;
 /// How much longer each time it is waited before that.
 const RESEND_WAIT: Duration = Duration::from_millis(50);
 /// Records since the newest snapshot after which another is worth its while.
-const SNAPSHOT_EVERY: u64 = 20_000;
+const SNAPSHOT_EVERY: u64 = 1_000;
+/// Or so many for each workflow of the runs that are not over, if that is more.
+const RECORDS_EACH: u64 = 2;
 
 /// Why something that was asked for did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,7 @@ pub struct Client {
     clock: Arc<dyn Clock>,
     state: State,
     snapshot: Seq,
+    pub(super) recent: Recent,
 }
 
 impl std::fmt::Debug for Client {
@@ -52,7 +57,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// A view of this log that has read nothing yet.
     pub fn new(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, state: State::default(), snapshot: Seq::START }
+        Self { store, clock, state: State::default(), snapshot: Seq::START, recent: Recent::default() }
     }
 
     /// The state as of the newest record that was read.
@@ -99,7 +104,8 @@ impl Client {
                 return Err(StoreError::Corrupt { seq: self.state.seq().next(), why });
             }
             for record in &records {
-                self.state.apply(record);
+                let left = self.state.apply(record);
+                self.recent.extend(left);
                 show(record);
             }
         }
@@ -132,6 +138,7 @@ impl Client {
                         outcome => return outcome,
                     }
                 }
+                Err(ClientError::Append(AppendError::TooLarge)) => return Err(too_large(&events)),
                 Err(error) => return Err(error),
             }
         }
@@ -203,6 +210,7 @@ impl Client {
     pub(crate) fn forget(&mut self) {
         self.state = State::default();
         self.snapshot = Seq::START;
+        self.recent = Recent::default();
     }
 
     async fn take_in(
@@ -213,7 +221,8 @@ impl Client {
     ) -> Result<Vec<Record>, ClientError> {
         let append = batch.append;
         if let Some(records) = self.records_of(batch, events, appended) {
-            self.state.apply_all(&records);
+            let left = self.state.apply_all(&records);
+            self.recent.extend(left);
             return Ok(records);
         }
         // It was in the log already, at an earlier place: what the log holds decides.
@@ -281,16 +290,43 @@ impl Client {
         Ok(())
     }
 
-    /// Keeps a snapshot if enough has happened since the last one. Failing costs only time.
+    /// Keeps a snapshot if enough has happened since the last one, and what has left the state beside it. Failing costs
+    /// only time.
+    ///
+    /// A snapshot of a large state is worth its while later than one of a small state: all of them together cost a bounded
+    /// part of what the records cost.
     pub async fn save_snapshot_if_worth(&mut self) {
-        if self.state.seq().get() < self.snapshot.get() + SNAPSHOT_EVERY {
+        let since = self.state.seq().get().saturating_sub(self.snapshot.get());
+        if since < SNAPSHOT_EVERY {
             return;
         }
-        if let Err(error) = self.store.save_snapshot(&self.state.to_snapshot()).await {
-            tracing::warn!(%error, "no snapshot could be kept");
+        let size = self.state.open_runs().map(|(_, run)| run.workflows.len()).sum::<usize>();
+        if since < u64::try_from(size).unwrap_or(u64::MAX).saturating_mul(RECORDS_EACH) {
+            return;
+        }
+        match self.store.save_snapshot(&self.state.to_snapshot(), &self.recent.to_past()).await {
+            Ok(()) => self.recent = Recent::default(),
+            Err(error) => tracing::warn!(%error, "no snapshot could be kept"),
         }
         self.snapshot = self.state.seq();
     }
+}
+
+/// What is beyond the bounds of one append, in words of who submitted it.
+fn too_large(events: &[Event]) -> ClientError {
+    let mut bytes = 0;
+    for event in events {
+        let length = event.encode().json.len();
+        bytes += length;
+        if let (true, Event::WorkflowSubmitted(event)) = (length > MAX_RECORD_BYTES, event) {
+            let workflow = event.spec.name.clone();
+            return Rejection::WorkflowTooLarge { workflow, bytes: length, most: MAX_RECORD_BYTES }.into();
+        }
+    }
+    if bytes > MAX_BATCH_BYTES {
+        return Rejection::RunTooLarge { bytes, most: MAX_BATCH_BYTES }.into();
+    }
+    ClientError::Append(AppendError::TooLarge)
 }
 
 impl State {
