@@ -68,7 +68,7 @@ impl Client {
         if let Some(run) = self.state().runs().get(&id).or_else(|| self.recent.run(id)) {
             return Ok(Some(run.clone()));
         }
-        match self.store().load_past(STATE_VERSION, PastId::Run(id)).await?.and_then(decoded) {
+        match self.store().load_past(STATE_VERSION, PastId::Run(id)).await?.as_deref().and_then(decoded) {
             Some(run) => Ok(Some(run)),
             None => self.fold_again(id).await,
         }
@@ -121,7 +121,7 @@ impl Client {
             let past = self.store().past_runners(STATE_VERSION, limit - runners.len()).await?;
             let known: std::collections::BTreeSet<_> = runners.iter().map(|(id, _)| *id).collect();
             let kept = past.into_iter().filter(|(id, _)| !known.contains(id));
-            runners.extend(kept.filter_map(|(id, bytes)| Some((id, decoded(bytes)?))));
+            runners.extend(kept.filter_map(|(id, bytes)| Some((id, decoded(&bytes)?))));
         }
         runners.reverse();
         Ok(runners)
@@ -147,6 +147,6 @@ impl Client {
     }
 }
 
-fn decoded<T: DeserializeOwned>(bytes: Vec<u8>) -> Option<T> {
-    serde_json::from_slice(&bytes).ok()
+fn decoded<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok()
 }

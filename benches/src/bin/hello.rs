@@ -1,0 +1,5 @@
+//! The least that a program can do: what starting one costs.
+
+fn main() {
+    println!("hello");
+}
