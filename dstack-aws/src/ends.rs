@@ -108,10 +108,19 @@ async fn others_go_on() {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use dstack_core::clock::{Boot, VirtualClock};
+    use dstack_core::testkit::executor;
     use futures::FutureExt as _;
     use futures::future::{join, join_all, ready};
 
     use super::*;
+
+    /// Runs to the end without any time.
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        executor::run(&VirtualClock::new(1), Boot(Duration::from_secs(1)), work).expect("it ends")
+    }
 
     fn scope() -> Scope {
         Scope { provider: "aws".into(), account: "111122223333".into(), region: "us-east-1".into() }
@@ -132,12 +141,12 @@ mod tests {
         let scope = scope();
         let ids: Vec<[MachineId; 1]> = (0..30).chain([7]).map(|number| [machine(number)]).collect();
         let asked = join_all(ids.iter().map(|id| ends.ask(&scope, id, send)));
-        let answers = futures::executor::block_on(asked);
+        let answers = run(asked);
         for (id, answer) in ids.iter().zip(answers) {
             assert_eq!(answer, [if id[0] == machine(7) { Err(CloudError::NotFound) } else { Ok(()) }], "{id:?}");
         }
         assert_eq!(*calls.lock().expect("no test panics here"), [30], "the same machine is named once");
-        let again = futures::executor::block_on(ends.ask(&scope, &[machine(1), machine(2)], send));
+        let again = run(ends.ask(&scope, &[machine(1), machine(2)], send));
         assert_eq!(again, [Ok(()), Ok(())]);
         assert_eq!(*calls.lock().expect("no test panics here"), [30, 2]);
     }
@@ -158,6 +167,6 @@ mod tests {
         }
         let answers = |ids: Vec<MachineId>| ready(ids.iter().map(|_| Ok(())).collect());
         let both = join(ends.ask(&scope, &one, answers), ends.ask(&scope, &other, answers));
-        assert_eq!(futures::executor::block_on(both), (vec![Ok(())], vec![Ok(())]));
+        assert_eq!(run(both), (vec![Ok(())], vec![Ok(())]));
     }
 }
