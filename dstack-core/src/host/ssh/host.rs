@@ -28,6 +28,10 @@ const TRANSFERS_MAX: usize = 4;
 /// Without news, a wait returns after so long, and the poll that follows tells whether the runner still answers.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// A transfer of files of which nothing moves for so long is given up, and made again later. A link that is gone is noticed
+/// sooner; this is for a runner that answers and does nothing, as one whose disk hangs.
+const LONGEST_STALL: Duration = Duration::from_secs(120);
+
 /// Runners that are reached over SSH, at addresses of the form `user@host:port` (an IPv6 address in brackets).
 ///
 /// Each runner has one connection for all calls, made with the first of them, and made anew after it was lost. It needs a
@@ -35,6 +39,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub struct SshHost {
     keys: SshKeys,
     runners: Mutex<BTreeMap<RunnerId, Arc<Runner>>>,
+    longest_stall: Duration,
 }
 
 impl fmt::Debug for SshHost {
@@ -67,6 +72,18 @@ impl Runner {
         }
     }
 
+    /// After a transfer that did not come through the next call makes a connection anew: the other end of the channel may
+    /// hang, and a server has few.
+    async fn leave_if_lost<T>(&self, link: &Arc<Link>, answer: Result<T, HostError>) -> Result<T, HostError> {
+        if matches!(answer, Err(HostError::Unreachable(_))) {
+            let mut slot = self.link.lock().await;
+            if slot.as_ref().is_some_and(|held| Arc::ptr_eq(held, link)) {
+                *slot = None;
+            }
+        }
+        answer
+    }
+
     fn is_used(&self) -> bool {
         self.link.try_lock().map_or(true, |link| link.as_ref().is_some_and(|link| link.is_open()))
     }
@@ -75,7 +92,13 @@ impl Runner {
 impl SshHost {
     /// For all runners that let this key in.
     pub fn new(keys: SshKeys) -> Self {
-        Self { keys, runners: Mutex::default() }
+        Self { keys, runners: Mutex::default(), longest_stall: LONGEST_STALL }
+    }
+
+    /// As it is, but a transfer that stands still ends after this long.
+    #[cfg(test)]
+    pub(super) fn with_longest_stall(self, longest_stall: Duration) -> Self {
+        Self { longest_stall, ..self }
     }
 
     /// The public half of the key that runners are to let in: what their user data installs.
@@ -167,7 +190,8 @@ impl RunnerHost for SshHost {
         let runner = self.runner(place);
         let _permit = runner.transfers.acquire().await;
         let (link, _) = self.link(&runner, place).await?;
-        transfer::stage(&link, attempt, contents).await
+        let staged = transfer::stage(&link, attempt, contents, self.longest_stall).await;
+        runner.leave_if_lost(&link, staged).await
     }
 
     async fn start(
@@ -204,7 +228,8 @@ impl RunnerHost for SshHost {
         let runner = self.runner(place);
         let _permit = runner.transfers.acquire().await;
         let (link, _) = self.link(&runner, place).await?;
-        transfer::fetch(&link, attempt, path).await
+        let fetched = transfer::fetch(&link, attempt, path, self.longest_stall).await;
+        runner.leave_if_lost(&link, fetched).await
     }
 
     async fn release(&self, place: &Place, attempt: AttemptId) -> Result<(), HostError> {
