@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ struct Runner {
     link: tokio::sync::Mutex<Option<Arc<Link>>>,
     watcher: tokio::sync::Mutex<Option<Watcher>>,
     transfers: Semaphore,
+    /// The log has its host key, and so no file of ours needs to.
+    is_pinned: AtomicBool,
     /// Counts changes.
     news: Arc<watch::Sender<u64>>,
     /// How many of them a wait has told.
@@ -67,6 +69,7 @@ impl Runner {
             link: tokio::sync::Mutex::default(),
             watcher: tokio::sync::Mutex::default(),
             transfers: Semaphore::new(TRANSFERS_MAX),
+            is_pinned: AtomicBool::new(false),
             news: Arc::new(watch::channel(0).0),
             told: AtomicU64::new(0),
         }
@@ -121,19 +124,18 @@ impl SshHost {
     /// The runner's connection, and whether it was made just now.
     async fn link(&self, runner: &Runner, place: &Place) -> Result<(Arc<Link>, bool), HostError> {
         let mut slot = runner.link.lock().await;
+        if place.identity.is_some() && !runner.is_pinned.swap(true, Ordering::AcqRel) {
+            KnownHost::forget(self.keys.folder(), place.runner);
+        }
         let is_meant = |link: &Link| place.identity.as_ref().is_none_or(|pinned| *pinned == link.identity);
         if let Some(link) = slot.as_ref().filter(|link| link.is_open() && is_meant(link)) {
             return Ok((Arc::clone(link), false));
         }
         *slot = None;
         let target = Target::parse(&place.address)?;
-        let known_host = KnownHost::new(self.keys.folder(), place.runner);
-        let trust = match &place.identity {
-            Some(identity) => {
-                known_host.pin(identity)?;
-                Trust::Pinned
-            }
-            None => Trust::FirstContact,
+        let (known_host, trust) = match &place.identity {
+            Some(identity) => (KnownHost::pinned(self.keys.folder(), identity)?, Trust::Pinned),
+            None => (KnownHost::at_first_contact(self.keys.folder(), place.runner), Trust::FirstContact),
         };
         let news = Arc::clone(&runner.news);
         let link = Arc::new(Link::connect(self.keys.folder(), target, &known_host, trust, news).await?);
