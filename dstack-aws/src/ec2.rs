@@ -11,6 +11,7 @@ use dstack_core::model::{LaunchRequest, LogId, MachineId, Offering, Scope};
 
 use crate::access::Access;
 use crate::api::Api;
+use crate::ends::Ends;
 use crate::failure::{Class, Failure};
 use crate::images::{self, ImageFacts};
 use crate::network::{self, Networks};
@@ -65,6 +66,7 @@ pub struct Ec2 {
     pub(crate) cache: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     spot: SpotWatch,
+    ends: Ends,
     user_data: UserData,
 }
 
@@ -79,6 +81,7 @@ impl Ec2 {
         Self {
             networks: Networks::new(own_address, Arc::clone(&clock), network::mark(&cache)),
             spot: SpotWatch::new(Arc::clone(&clock)),
+            ends: Ends::default(),
             sessions: Arc::new(Sessions::new(access, home_region, Arc::clone(&clock))),
             cache,
             clock,
@@ -153,6 +156,21 @@ impl Ec2 {
         self.networks.follow_address(&session, log, &ports).await;
         Ok(found.look)
     }
+
+    async fn end(&self, scope: &Scope, machines: Vec<MachineId>) -> Vec<Result<(), CloudError>> {
+        let session = match self.sessions.of_scope(scope).await {
+            Ok(session) => session,
+            Err(failure) => {
+                let error = self.heed(failure).await.into_cloud();
+                return machines.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let answers = terminate::terminate(&session, &machines).await;
+        let ended: Vec<MachineId> =
+            machines.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(id, _)| id.clone()).collect();
+        terminate::cancel_spot_requests(&session, self.spot.requests(&ended)).await;
+        answers
+    }
 }
 
 #[async_trait]
@@ -216,18 +234,7 @@ impl CloudProvider for Ec2 {
         if machines.is_empty() {
             return Vec::new();
         }
-        let session = match self.sessions.of_scope(scope).await {
-            Ok(session) => session,
-            Err(failure) => {
-                let error = self.heed(failure).await.into_cloud();
-                return machines.iter().map(|_| Err(error.clone())).collect();
-            }
-        };
-        let answers = terminate::terminate(&session, machines).await;
-        let ended: Vec<MachineId> =
-            machines.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(id, _)| id.clone()).collect();
-        terminate::cancel_spot_requests(&session, self.spot.requests(&ended)).await;
-        answers
+        self.ends.ask(scope, machines, |machines| self.end(scope, machines)).await
     }
 
     async fn notice(&self) -> Notice {

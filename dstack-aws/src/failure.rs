@@ -88,6 +88,18 @@ const CREDENTIALS: [&str; 14] = [
     "MissingAuthenticationTokenException",
 ];
 
+/// What to look at where a signature is refused for its time: expired credentials have the same code.
+const CLOCK_HINT: &str = " (this machine's clock may be wrong, or the credentials have expired)";
+
+/// Whether a signature was refused for the time at which it was made.
+fn is_about_time(code: &str, message: &str) -> bool {
+    match code {
+        "RequestExpired" | "RequestTimeTooSkewed" | "InvalidSecurity.RequestHasExpired" => true,
+        "SignatureDoesNotMatch" => message.starts_with("Signature expired") || message.starts_with("Signature not yet"),
+        _ => false,
+    }
+}
+
 fn class_of(code: &str, api: Api) -> Class {
     if CREDENTIALS.contains(&code) {
         return Class::Credentials;
@@ -142,7 +154,10 @@ impl Failure {
             let class = if matches!(status, 429 | 509) { Class::Throttled } else { Class::Unknown };
             return Self::new(class, format!("HTTP status {status} without a code"));
         };
-        let words = if message.is_empty() { code.to_owned() } else { shown(&format!("{code}: {message}")) };
+        let mut words = if message.is_empty() { code.to_owned() } else { shown(&format!("{code}: {message}")) };
+        if is_about_time(code, message) {
+            words.push_str(CLOCK_HINT);
+        }
         Self { class: class_of(code, api), code: Some(code.to_owned()), words }
     }
 

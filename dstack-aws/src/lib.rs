@@ -9,6 +9,7 @@ mod call;
 mod catalogue;
 mod check;
 mod ec2;
+mod ends;
 mod failure;
 mod images;
 mod launch;

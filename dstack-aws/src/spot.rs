@@ -21,8 +21,6 @@ use crate::terminate::filter;
 const PERIOD: Duration = Duration::from_secs(5);
 /// Between an announcement and the end.
 const WARNING_MICROS: i64 = 120_000_000;
-/// Machines of one question.
-const BATCH: usize = 200;
 
 #[derive(Default)]
 struct Watched {
@@ -95,7 +93,8 @@ impl SpotWatch {
                 return notice;
             }
             let scopes = self.with(|watched| {
-                let ids = |machines: &BTreeMap<MachineId, Option<String>>| machines.keys().cloned().collect::<Vec<_>>();
+                let ids =
+                    |machines: &BTreeMap<MachineId, Option<String>>| machines.keys().cloned().collect::<BTreeSet<_>>();
                 watched.alive.iter().map(|((scope, _), machines)| (scope.clone(), ids(machines))).collect::<Vec<_>>()
             });
             if scopes.is_empty() {
@@ -125,23 +124,24 @@ impl SpotWatch {
     }
 }
 
-async fn ask(sessions: &Sessions, scope: &Scope, machines: &[MachineId]) -> Result<Vec<Notice>, Failure> {
+/// One question whatever the number of machines: the account's requests that are marked are few.
+async fn ask(sessions: &Sessions, scope: &Scope, machines: &BTreeSet<MachineId>) -> Result<Vec<Notice>, Failure> {
     let session: Arc<Session> = sessions.of_scope(scope).await?;
     let mut notices = Vec::new();
-    for batch in machines.chunks(BATCH) {
-        let request = session
-            .ec2
-            .describe_spot_instance_requests()
-            .filters(filter("instance-id", batch.iter().map(|machine| machine.0.clone())))
-            .filters(filter("status-code", ["marked-for-termination".to_owned()]));
-        let answer = session.calls.make(Api::DescribeSpotInstanceRequests, request.send()).await?;
-        for request in answer.spot_instance_requests() {
-            let status = request.status().filter(|status| status.code() == Some("marked-for-termination"));
-            let (Some(status), Some(id)) = (status, request.instance_id()) else { continue };
-            let said = status.update_time().and_then(|time| i64::try_from(time.as_nanos() / 1_000).ok());
-            let deadline = said.map(|micros| At::from_micros(micros.saturating_add(WARNING_MICROS)));
-            notices.push(Notice { machine: MachineId(id.to_owned()), deadline });
+    let marked = filter("status-code", ["marked-for-termination".to_owned()]);
+    let request = session.ec2.describe_spot_instance_requests().filters(marked);
+    let answer = session.calls.make(Api::DescribeSpotInstanceRequests, request.send()).await?;
+    for request in answer.spot_instance_requests() {
+        let status = request.status().filter(|status| status.code() == Some("marked-for-termination"));
+        let (Some(status), Some(id)) = (status, request.instance_id()) else { continue };
+        let machine = MachineId(id.to_owned());
+        // The account may have others' machines.
+        if !machines.contains(&machine) {
+            continue;
         }
+        let said = status.update_time().and_then(|time| i64::try_from(time.as_nanos() / 1_000).ok());
+        let deadline = said.map(|micros| At::from_micros(micros.saturating_add(WARNING_MICROS)));
+        notices.push(Notice { machine, deadline });
     }
     Ok(notices)
 }

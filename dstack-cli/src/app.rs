@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use dstack_core::blob::{BlobStore, OutputStore};
 use dstack_core::controller::{Ports, Provider};
 use dstack_core::home::Home;
 use dstack_core::model::{At, LogId};
+use tokio::sync::OnceCell;
 
 use crate::cli::Cli;
 use crate::failure::{Failure, refused};
@@ -48,6 +50,16 @@ impl Terminal {
 /// Packed folders and artifacts, and what attempts printed.
 pub(crate) type Stores = (Arc<dyn BlobStore>, Arc<dyn OutputStore>);
 
+/// The stores, made once a command asks for them.
+#[derive(Default)]
+struct LazyStores(OnceCell<Stores>);
+
+impl fmt::Debug for LazyStores {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LazyStores").finish_non_exhaustive()
+    }
+}
+
 /// What every command works with.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -57,6 +69,7 @@ pub(crate) struct App {
     pub terminal: Terminal,
     /// How often `-v` was given.
     pub verbose: u8,
+    stores: LazyStores,
 }
 
 impl App {
@@ -66,7 +79,13 @@ impl App {
         if !folder.is_dir() {
             return Err(refused(format!("{} is not a folder: `-C` names one that there is", folder.display())));
         }
-        Ok(Self { home: Home::new(home(cli, &here)?), folder, terminal: Terminal::find(), verbose: cli.verbose })
+        Ok(Self {
+            home: Home::new(home(cli, &here)?),
+            folder,
+            terminal: Terminal::find(),
+            verbose: cli.verbose,
+            stores: LazyStores::default(),
+        })
     }
 
     /// The log for reading, read to its end, and the time there.
@@ -108,6 +127,10 @@ impl App {
 
     /// Where packed folders, artifacts and output are kept.
     pub(crate) async fn stores(&self) -> Result<Stores, Failure> {
+        self.stores.0.get_or_try_init(|| self.make_stores()).await.cloned()
+    }
+
+    async fn make_stores(&self) -> Result<Stores, Failure> {
         #[cfg(feature = "aws")]
         let stores = crate::account::stores(&self.home).await?;
         #[cfg(not(feature = "aws"))]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dstack_core::blob::BlobError;
+use dstack_core::blob::{BlobError, TimeNote};
 use dstack_core::model::{At, AttemptId};
 use object_store::path::Path;
 use object_store::{Error, ObjectStoreExt as _, PutPayload};
@@ -74,7 +74,7 @@ impl Notes {
 }
 
 async fn save(bucket: &Bucket, path: &Path, notes: &mut Noted) -> Result<(), BlobError> {
-    let line = |(at, length): (&At, &u64)| format!("{} {length}\n", at.as_micros());
+    let line = |(at, length): (&At, &u64)| TimeNote { at: *at, length: *length }.to_string();
     let text: String = notes.lengths.iter().map(line).collect();
     bucket.store.put(path, PutPayload::from(text.into_bytes())).await.map_err(unreachable)?;
     notes.gathered = 0;
@@ -87,9 +87,5 @@ async fn load(bucket: &Bucket, path: &Path) -> Result<BTreeMap<At, u64>, BlobErr
         Err(Error::NotFound { .. }) => return Ok(BTreeMap::new()),
         Err(error) => return Err(unreachable(error)),
     };
-    let note = |line: &str| {
-        let (at, length) = line.split_once(' ')?;
-        Some((At::from_micros(at.parse().ok()?), length.parse().ok()?))
-    };
-    Ok(String::from_utf8_lossy(&bytes).lines().filter_map(note).collect())
+    Ok(TimeNote::all(&String::from_utf8_lossy(&bytes)).map(|note| (note.at, note.length)).collect())
 }

@@ -3,6 +3,7 @@
 mod accounts;
 mod catalogues;
 mod faults;
+mod fleet;
 mod launches;
 mod laws;
 mod looks;

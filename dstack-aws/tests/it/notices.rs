@@ -40,9 +40,9 @@ fn e14_an_announcement_comes_once_with_its_deadline() {
     let said_micros = 1_785_578_400_000_000;
     assert_eq!(notice.deadline, Some(At::from_micros(said_micros + 120_000_000)));
     let asked = bench.wire.sent("DescribeSpotInstanceRequests");
-    assert_eq!(asked[0]["Filter.1.Name"], "instance-id");
-    assert_eq!(asked[0]["Filter.1.Value.1"], SPOT, "on-demand machines are not asked for");
-    assert_eq!(asked[0]["Filter.2.Value.1"], "marked-for-termination");
+    assert_eq!(asked[0]["Filter.1.Name"], "status-code");
+    assert_eq!(asked[0]["Filter.1.Value.1"], "marked-for-termination");
+    assert!(!asked[0].contains_key("Filter.2.Name"), "one question, however many machines there are");
     bench.run(async {
         let mut next = Box::pin(bench.ec2.notice());
         for _ in 0..20 {
@@ -50,6 +50,17 @@ fn e14_an_announcement_comes_once_with_its_deadline() {
             assert!((&mut next).now_or_never().is_none(), "the same is not announced twice");
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn e14_what_is_announced_to_others_in_the_account_is_not_ours() {
+    let bench = Bench::new();
+    look(&bench);
+    bench.wire.answer("DescribeSpotInstanceRequests", 200, announced(&["i-0bbbbbbbbbbbbbbbb", SPOT]));
+    assert_eq!(bench.run(bench.ec2.notice()).machine, MachineId(SPOT.into()));
+    bench.run(async {
+        assert!(bench.ec2.notice().now_or_never().is_none(), "there is no second one");
     });
 }
 

@@ -136,10 +136,15 @@ impl Drop for Bench {
 
 /// Waits for a command's end.
 pub(crate) fn end(child: Child) -> Ended {
+    end_within(child, LONGEST)
+}
+
+/// Waits for a command's end, at most this long.
+pub(crate) fn end_within(child: Child, longest: Duration) -> Ended {
     let pid = child.id();
     let (done, waits) = std::sync::mpsc::channel::<()>();
     let guard = std::thread::spawn(move || {
-        if waits.recv_timeout(LONGEST).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
+        if waits.recv_timeout(longest).is_err_and(|error| error == std::sync::mpsc::RecvTimeoutError::Timeout) {
             signal(pid, "KILL");
         }
     });

@@ -16,10 +16,10 @@ const MAX: usize = 3;
 const WORKFLOWS: usize = 50;
 
 /// A small generator of numbers that look random; the same seed gives the same kills.
-struct Draw(u64);
+pub(crate) struct Draw(pub(crate) u64);
 
 impl Draw {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }

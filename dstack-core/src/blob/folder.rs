@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use tokio::task::spawn_blocking;
 
-use super::{BlobError, BlobStore, OutputStore, Payload, PayloadWriter};
+use super::{BlobError, BlobStore, OutputStore, Payload, PayloadWriter, TimeNote};
 use crate::model::{At, AttemptId, BlobId};
 
 /// Tells temporary files of this process apart.
@@ -147,7 +147,7 @@ impl OutputFolder {
 fn mark(path: &Path, at: At, length: u64) -> io::Result<()> {
     path.parent().map_or(Ok(()), make_folders)?;
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    file.write_all(format!("{} {length}\n", at.as_micros()).as_bytes())
+    file.write_all(TimeNote { at, length }.to_string().as_bytes())
 }
 
 fn length_at(path: &Path, at: At) -> io::Result<u64> {
@@ -156,10 +156,7 @@ fn length_at(path: &Path, at: At) -> io::Result<u64> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         Err(error) => return Err(error),
     };
-    // A line that a crash has cut says nothing.
-    let notes = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')?.split_once(' '));
-    let notes = notes.filter_map(|(micros, length)| Some((micros.parse::<i64>().ok()?, length.parse::<u64>().ok()?)));
-    Ok(notes.filter(|(micros, _)| *micros <= at.as_micros()).map(|(_, length)| length).next_back().unwrap_or(0))
+    Ok(TimeNote::all(&text).rfind(|note| note.at <= at).map_or(0, |note| note.length))
 }
 
 fn open_if_there(path: &Path) -> io::Result<Option<File>> {

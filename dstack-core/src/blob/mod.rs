@@ -11,6 +11,7 @@ mod layered;
 mod manifest;
 mod memory;
 mod payload;
+mod time_note;
 
 pub use blob_store::{BlobError, BlobStore, OutputStore, blob_id};
 #[cfg(feature = "local")]
@@ -19,3 +20,4 @@ pub use layered::{LayeredBlobs, LayeredOutput};
 pub use manifest::{Manifest, ManifestEntry};
 pub use memory::{MemoryBlobs, MemoryOutput};
 pub use payload::{Payload, PayloadWriter};
+pub use time_note::TimeNote;

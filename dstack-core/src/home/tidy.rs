@@ -26,6 +26,10 @@ pub(super) fn tidy(home: &Path, now: i64) -> io::Result<()> {
             remove_older(&folder.path(), now, LEFT_OVER_AFTER, |name| name.starts_with(".new-"))?;
         }
     }
+    // Host keys of runners that never came to be ready: those of others are in the log.
+    for log in entries(&home.join("ssh"))? {
+        remove_older(&log.path().join("known"), now, LEFT_OVER_AFTER, |_| true)?;
+    }
     Ok(())
 }
 
@@ -72,8 +76,8 @@ mod tests {
     #[test]
     fn only_what_nobody_can_need_any_more_is_taken_away() {
         let home = tempfile::tempdir().expect("a temporary folder can be made");
-        let kept = ["runners/token/request", "blobs/ab/cdef", "log.db"];
-        let left_over = ["runners/.new-token-1/request", "blobs/.payload-1-1", "blobs/ab/.new-1-1"];
+        let kept = ["runners/token/request", "blobs/ab/cdef", "log.db", "ssh/log/key"];
+        let left_over = ["runners/.new-token-1/request", "blobs/.payload-1-1", "blobs/ab/.new-1-1", "ssh/log/known/r"];
         let spent = ["runners/.spent/token"];
         let all: Vec<_> = kept.iter().chain(&left_over).chain(&spent).map(|name| home.path().join(name)).collect();
         for path in &all {
@@ -83,12 +87,12 @@ mod tests {
         let now = now_of(all.last().expect("there are some"));
         let there = || all.iter().filter(|path| path.exists()).count();
         tidy(home.path(), now + HOUR).expect("it can be tidied");
-        assert_eq!(there(), 7);
+        assert_eq!(there(), 9);
         tidy(home.path(), now + 25 * HOUR).expect("it can be tidied");
-        assert_eq!(there(), 4, "left over files go after a day, spent names stay");
+        assert_eq!(there(), 5, "left over files go after a day, spent names stay");
         tidy(home.path(), now + 8 * 24 * HOUR).expect("it can be tidied");
         assert!(kept.iter().all(|name| home.path().join(name).exists()));
-        assert_eq!(there(), 3);
+        assert_eq!(there(), 4);
         tidy(&home.path().join("nothing"), now).expect("a home that is not there is tidy");
     }
 }

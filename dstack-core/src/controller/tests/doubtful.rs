@@ -9,13 +9,28 @@ use crate::Client;
 use crate::clock::{Boot, Clock as _};
 use crate::controller::{Controller, Options};
 use crate::model::state::{Outcome, Phase};
-use crate::model::{AppendId, Event, Record, Seq};
+use crate::model::{AppendId, Event, Record, RunId, Seq};
 use crate::store::EventStore as _;
 use crate::testkit::World;
 
-fn controller_on(world: &World, store: ShakyStore) -> Controller {
-    let client = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);
-    Controller::new(client, world.ports(), Options::default())
+/// A world with a run of this many workflows in its log, one runner allowed, and a controller whose store meets this fate.
+fn world_with(
+    workflows: u32,
+    fate: impl FnMut(&[AppendId]) -> Fate + Send + 'static,
+) -> (World, Controller, Client, RunId) {
+    let world = World::new(7);
+    let store = ShakyStore::new(Arc::clone(&world.store), fate);
+    let specs = (0..workflows).map(|number| script(&format!("w{number}"), &["sleep 30", "exit 0"])).collect();
+    let (run, submit) = world.submission(name("demo"), specs);
+    let mut client = world.client();
+    let given = async {
+        client.command(allow("m7i.large", 1)).await.expect("it is allowed");
+        client.command(submit).await.expect("it is accepted");
+    };
+    world.run(given).expect("it ends");
+    let own = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);
+    let controller = Controller::new(own, world.ports(), Options::default());
+    (world, controller, client, run)
 }
 
 /// All records, by the append that they came with, in the log's order.
@@ -34,25 +49,14 @@ fn appends(world: &World) -> Vec<(AppendId, Vec<&'static str>)> {
 
 /// One life with this fate; returns how many appends each commit had.
 fn live(fate: impl Fn(usize) -> Fate + Send + 'static) -> (World, Vec<Vec<AppendId>>) {
-    let world = World::new(7);
     let commits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commits);
-    let store = ShakyStore::new(Arc::clone(&world.store), move |ids| {
+    let (world, mut controller, _, run) = world_with(3, move |ids| {
         let mut seen = seen.lock().expect("nobody panics with it");
         seen.push(ids.to_vec());
         fate(seen.len())
     });
-    let specs = (0..3).map(|number| script(&format!("w{number}"), &["sleep 30", "exit 0"])).collect();
-    let (run, submit) = world.submission(name("demo"), specs);
-    let mut client = world.client();
-    let mut controller = controller_on(&world, store);
-    world
-        .run(async {
-            client.command(allow("m7i.large", 1)).await.expect("it is allowed");
-            client.command(submit).await.expect("it is accepted");
-            controller.run_until_idle().await.expect("the log can be used");
-        })
-        .expect("it ends");
+    world.run(controller.run_until_idle()).expect("it ends").expect("the log can be used");
     assert_eq!(outcomes(&world, run), vec![Phase::Over(Outcome::Succeeded); 3]);
     assert_eq!(controller.client().state().faults().iter().count(), 0, "every event fits");
     for number in 0..3 {
@@ -102,22 +106,13 @@ fn every_other_commit_in_doubt_costs_time_alone() {
 /// facts before it.
 #[test]
 fn a_lost_decision_is_not_put_on_another_state() {
-    let world = World::new(7);
-    let store = ShakyStore::new(Arc::clone(&world.store), {
-        let mut number = 0;
-        move |ids: &[AppendId]| {
-            number += usize::from(ids.len() == 2);
-            if number == 1 && ids.len() == 2 { Fate::Lost } else { Fate::Done }
-        }
+    let mut number = 0;
+    let (world, mut controller, mut client, run) = world_with(2, move |ids: &[AppendId]| {
+        number += usize::from(ids.len() == 2);
+        if number == 1 && ids.len() == 2 { Fate::Lost } else { Fate::Done }
     });
-    let specs = (0..2).map(|number| script(&format!("w{number}"), &["sleep 30", "exit 0"])).collect();
-    let (run, submit) = world.submission(name("demo"), specs);
-    let mut client = world.client();
-    let mut controller = controller_on(&world, store);
     world
         .run(async {
-            client.command(allow("m7i.large", 1)).await.expect("it is allowed");
-            client.command(submit).await.expect("it is accepted");
             let pending = loop {
                 match controller.step().await {
                     Ok(step) => controller.wait(step.next_wake).await,

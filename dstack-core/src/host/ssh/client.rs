@@ -3,16 +3,20 @@
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::address::Target;
 use super::known_host::ALIAS;
 use super::protocol::LOADER;
 use crate::host::HostError;
 
+/// How long the words of an `ssh` that has ended are waited for.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 /// Most that is kept of what `ssh` complains about, in bytes.
 const COMPLAINT_MAX_BYTES: usize = 4096;
 
@@ -120,10 +124,11 @@ impl Client {
 
     /// Why it ended, or is ended now.
     pub(super) async fn failure(&mut self, otherwise: &str) -> HostError {
-        // What it says is complete when it is gone.
+        // What it says is complete when it is gone. Of a channel whose other end hangs, the connection's own process holds the
+        // pipe on: then what has come by now is all.
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
-        let _ = (&mut self.listening).await;
+        let _ = timeout(LAST_WORDS_MAX, &mut self.listening).await;
         let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         classify(&String::from_utf8_lossy(&complaint), otherwise)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,10 @@ const TRANSFERS_MAX: usize = 4;
 /// Without news, a wait returns after so long, and the poll that follows tells whether the runner still answers.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
+/// A transfer of files of which nothing moves for so long is given up, and made again later. A link that is gone is noticed
+/// sooner; this is for a runner that answers and does nothing, as one whose disk hangs.
+const LONGEST_STALL: Duration = Duration::from_secs(120);
+
 /// Runners that are reached over SSH, at addresses of the form `user@host:port` (an IPv6 address in brackets).
 ///
 /// Each runner has one connection for all calls, made with the first of them, and made anew after it was lost. It needs a
@@ -35,6 +39,7 @@ const WAIT_MAX: Duration = Duration::from_secs(30);
 pub struct SshHost {
     keys: SshKeys,
     runners: Mutex<BTreeMap<RunnerId, Arc<Runner>>>,
+    longest_stall: Duration,
 }
 
 impl fmt::Debug for SshHost {
@@ -49,6 +54,8 @@ struct Runner {
     link: tokio::sync::Mutex<Option<Arc<Link>>>,
     watcher: tokio::sync::Mutex<Option<Watcher>>,
     transfers: Semaphore,
+    /// The log has its host key, and so no file of ours needs to.
+    is_pinned: AtomicBool,
     /// Counts changes.
     news: Arc<watch::Sender<u64>>,
     /// How many of them a wait has told.
@@ -62,9 +69,22 @@ impl Runner {
             link: tokio::sync::Mutex::default(),
             watcher: tokio::sync::Mutex::default(),
             transfers: Semaphore::new(TRANSFERS_MAX),
+            is_pinned: AtomicBool::new(false),
             news: Arc::new(watch::channel(0).0),
             told: AtomicU64::new(0),
         }
+    }
+
+    /// After a transfer that did not come through the next call makes a connection anew: the other end of the channel may
+    /// hang, and a server has few.
+    async fn leave_if_lost<T>(&self, link: &Arc<Link>, answer: Result<T, HostError>) -> Result<T, HostError> {
+        if matches!(answer, Err(HostError::Unreachable(_))) {
+            let mut slot = self.link.lock().await;
+            if slot.as_ref().is_some_and(|held| Arc::ptr_eq(held, link)) {
+                *slot = None;
+            }
+        }
+        answer
     }
 
     fn is_used(&self) -> bool {
@@ -75,7 +95,13 @@ impl Runner {
 impl SshHost {
     /// For all runners that let this key in.
     pub fn new(keys: SshKeys) -> Self {
-        Self { keys, runners: Mutex::default() }
+        Self { keys, runners: Mutex::default(), longest_stall: LONGEST_STALL }
+    }
+
+    /// As it is, but a transfer that stands still ends after this long.
+    #[cfg(test)]
+    pub(super) fn with_longest_stall(self, longest_stall: Duration) -> Self {
+        Self { longest_stall, ..self }
     }
 
     /// The public half of the key that runners are to let in: what their user data installs.
@@ -98,19 +124,18 @@ impl SshHost {
     /// The runner's connection, and whether it was made just now.
     async fn link(&self, runner: &Runner, place: &Place) -> Result<(Arc<Link>, bool), HostError> {
         let mut slot = runner.link.lock().await;
+        if place.identity.is_some() && !runner.is_pinned.swap(true, Ordering::AcqRel) {
+            KnownHost::forget(self.keys.folder(), place.runner);
+        }
         let is_meant = |link: &Link| place.identity.as_ref().is_none_or(|pinned| *pinned == link.identity);
         if let Some(link) = slot.as_ref().filter(|link| link.is_open() && is_meant(link)) {
             return Ok((Arc::clone(link), false));
         }
         *slot = None;
         let target = Target::parse(&place.address)?;
-        let known_host = KnownHost::new(self.keys.folder(), place.runner);
-        let trust = match &place.identity {
-            Some(identity) => {
-                known_host.pin(identity)?;
-                Trust::Pinned
-            }
-            None => Trust::FirstContact,
+        let (known_host, trust) = match &place.identity {
+            Some(identity) => (KnownHost::pinned(self.keys.folder(), identity)?, Trust::Pinned),
+            None => (KnownHost::at_first_contact(self.keys.folder(), place.runner), Trust::FirstContact),
         };
         let news = Arc::clone(&runner.news);
         let link = Arc::new(Link::connect(self.keys.folder(), target, &known_host, trust, news).await?);
@@ -167,7 +192,8 @@ impl RunnerHost for SshHost {
         let runner = self.runner(place);
         let _permit = runner.transfers.acquire().await;
         let (link, _) = self.link(&runner, place).await?;
-        transfer::stage(&link, attempt, contents).await
+        let staged = transfer::stage(&link, attempt, contents, self.longest_stall).await;
+        runner.leave_if_lost(&link, staged).await
     }
 
     async fn start(
@@ -204,7 +230,8 @@ impl RunnerHost for SshHost {
         let runner = self.runner(place);
         let _permit = runner.transfers.acquire().await;
         let (link, _) = self.link(&runner, place).await?;
-        transfer::fetch(&link, attempt, path).await
+        let fetched = transfer::fetch(&link, attempt, path, self.longest_stall).await;
+        runner.leave_if_lost(&link, fetched).await
     }
 
     async fn release(&self, place: &Place, attempt: AttemptId) -> Result<(), HostError> {

@@ -1,13 +1,17 @@
 //! Files on their way to a runner and back, each over a channel of its own.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, BufRead as _, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::client;
 use super::link::{Link, nonce};
@@ -43,8 +47,75 @@ async fn apart<T: Send + 'static>(
     spawn_blocking(work).await.map_err(|error| HostError::Unreachable(error.to_string()))?
 }
 
+/// How far a transfer is, as far as its watcher has to know.
+#[derive(Debug, Default)]
+struct Moved {
+    /// Grows with every piece that went through the channel.
+    pieces: AtomicU64,
+    /// The channel's part is over: the rest is this machine's own work.
+    is_here: AtomicBool,
+}
+
+impl Moved {
+    fn note(&self) {
+        self.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A channel's end that tells when something goes through.
+struct Watched<T> {
+    inner: T,
+    moved: Arc<Moved>,
+}
+
+impl<T: Read> Read for Watched<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.moved.note();
+        Ok(count)
+    }
+}
+
+impl<T: Write> Write for Watched<T> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(buffer)?;
+        self.moved.note();
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Carries on as long as something moves; nothing when it has stood still for `longest`.
+async fn while_moving<T>(moved: &Moved, longest: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut before = moved.pieces.load(Ordering::Relaxed);
+    loop {
+        if let Ok(done) = timeout(longest, &mut work).await {
+            return Some(done);
+        }
+        let now = moved.pieces.load(Ordering::Relaxed);
+        if now == before && !moved.is_here.load(Ordering::Relaxed) {
+            return None;
+        }
+        before = now;
+    }
+}
+
+fn stalled(longest: Duration) -> String {
+    format!("its files have not moved for {} seconds", longest.as_secs())
+}
+
 /// Lays the contents into an attempt's folder: they are sent as one tar, and placed when its last entry has come.
-pub(super) async fn stage(link: &Link, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
+pub(super) async fn stage(
+    link: &Link,
+    attempt: AttemptId,
+    contents: &Contents,
+    longest_stall: Duration,
+) -> Result<(), HostError> {
+    let moved = Arc::new(Moved::default());
     let mut client = client::channel(&link.keys, &link.target, &link.socket)?;
     let mut stdin = client.child.stdin.take().expect("it is piped");
     let mut stdout = tokio::io::BufReader::new(client.child.stdout.take().expect("it is piped"));
@@ -55,7 +126,10 @@ pub(super) async fn stage(link: &Link, attempt: AttemptId, contents: &Contents) 
         stdin.write_all(&request).await?;
         replies::marked_line(&mut stdout, &nonce).await
     };
-    let packing = match asked.await {
+    let Some(asked) = while_moving(&moved, longest_stall, asked).await else {
+        return Err(client.failure(&stalled(longest_stall)).await);
+    };
+    let packing = match asked {
         Ok(word) => match word.strip_prefix("ready ") {
             Some("zstd") => Packing::Zstd,
             Some(_) => Packing::Plain,
@@ -66,9 +140,13 @@ pub(super) async fn stage(link: &Link, attempt: AttemptId, contents: &Contents) 
     let pipe = File::from(stdin.into_owned_fd().map_err(|error| broken(&error))?);
     let contents = contents.clone();
     let below = PathBuf::from(format!(".dstack-{nonce}"));
+    let pipe = Watched { inner: pipe, moved: Arc::clone(&moved) };
     let sending = apart(move || send(&contents, &below, packing, pipe));
     // It may answer before all is sent, when its disk is full.
-    let (sent, answer) = futures::future::join(sending, replies::marked_line(&mut stdout, &nonce)).await;
+    let both = futures::future::join(sending, replies::marked_line(&mut stdout, &nonce));
+    let Some((sent, answer)) = while_moving(&moved, longest_stall, both).await else {
+        return Err(client.failure(&stalled(longest_stall)).await);
+    };
     match (sent, answer) {
         (Err(refused @ HostError::Refused(_)), _) => Err(refused),
         (Ok(()) | Err(_), Ok(word)) => staged(&word),
@@ -91,7 +169,7 @@ enum Packing {
 }
 
 /// An archive that is not allowed is refused; where the channel ends, its answer tells why.
-fn send(contents: &Contents, below: &Path, packing: Packing, pipe: File) -> Result<(), HostError> {
+fn send(contents: &Contents, below: &Path, packing: Packing, pipe: impl Write) -> Result<(), HostError> {
     let out = BufWriter::with_capacity(64 * 1024, pipe);
     let mut out = match packing {
         Packing::Plain => send_tar(contents, below, out)?,
@@ -125,7 +203,12 @@ fn send_tar<W: Write>(contents: &Contents, below: &Path, out: W) -> Result<W, Ho
 }
 
 /// A declared artifact's files: they come as a plain tar, are unpacked in a folder of ours, and packed from there.
-pub(super) async fn fetch(link: &Link, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
+pub(super) async fn fetch(
+    link: &Link,
+    attempt: AttemptId,
+    path: &str,
+    longest_stall: Duration,
+) -> Result<Fetched, HostError> {
     let relative = PathBuf::from(path);
     let is_inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !is_inside || relative.file_name().is_none() {
@@ -139,18 +222,28 @@ pub(super) async fn fetch(link: &Link, attempt: AttemptId, path: &str) -> Result
     field(&mut request, &folder_name(attempt))?;
     field(&mut request, path)?;
     let scratch = Scratch::new(&link.keys.join("scratch")).map_err(refused)?;
+    let moved = Arc::new(Moved::default());
+    let from = Watched { inner: File::from(stdout), moved: Arc::clone(&moved) };
     let fetched = apart(move || {
         let mut stdin = File::from(stdin);
         stdin.write_all(&request).map_err(|error| broken(&error))?;
-        receive(BufReader::with_capacity(64 * 1024, File::from(stdout)), &nonce, &relative, &scratch)
+        let moved = Arc::clone(&from.moved);
+        receive(BufReader::with_capacity(64 * 1024, from), &nonce, &relative, &scratch, &moved)
     });
-    match fetched.await {
-        Err(HostError::Unreachable(why)) => Err(client.failure(&why).await),
-        other => other,
+    match while_moving(&moved, longest_stall, fetched).await {
+        Some(Err(HostError::Unreachable(why))) => Err(client.failure(&why).await),
+        Some(other) => other,
+        None => Err(client.failure(&stalled(longest_stall)).await),
     }
 }
 
-fn receive(mut from: BufReader<File>, nonce: &str, relative: &Path, scratch: &Scratch) -> Result<Fetched, HostError> {
+fn receive(
+    mut from: BufReader<Watched<File>>,
+    nonce: &str,
+    relative: &Path,
+    scratch: &Scratch,
+    moved: &Moved,
+) -> Result<Fetched, HostError> {
     let nothing = |left_behind| Ok(Fetched { archive: None, left_behind });
     let answer = marked_line(&mut from, nonce, GREETING_MAX_BYTES)?;
     let is_folder = match answer.as_str() {
@@ -178,6 +271,7 @@ fn receive(mut from: BufReader<File>, nonce: &str, relative: &Path, scratch: &Sc
             other => refused(other),
         })?;
     check_end(carried.rest, nonce)?;
+    moved.is_here.store(true, Ordering::Relaxed);
     if !is_folder {
         let only = fs::read_dir(&into).map_err(refused)?.next().ok_or_else(|| refused("the file did not come"))?;
         fs::rename(only.map_err(refused)?.path(), &place).map_err(refused)?;
@@ -206,7 +300,7 @@ fn check_end(rest: impl Read, nonce: &str) -> Result<(), HostError> {
     }
 }
 
-fn line(from: &mut BufReader<File>, most: u64) -> Result<String, HostError> {
+fn line(from: &mut impl BufRead, most: u64) -> Result<String, HostError> {
     let mut bytes = Vec::new();
     from.take(most).read_until(b'\n', &mut bytes).map_err(|error| broken(&error))?;
     if bytes.pop() != Some(b'\n') {
@@ -215,7 +309,7 @@ fn line(from: &mut BufReader<File>, most: u64) -> Result<String, HostError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn marked_line(from: &mut BufReader<File>, nonce: &str, most: u64) -> Result<String, HostError> {
+fn marked_line(from: &mut impl BufRead, nonce: &str, most: u64) -> Result<String, HostError> {
     let mut rest = most;
     loop {
         let line = line(from, rest)?;
@@ -242,5 +336,32 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // One that stays is found by its name.
         let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn what_moves_is_waited_for_and_what_stands_still_is_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("it can be made");
+        runtime.block_on(async {
+            let moved = Moved::default();
+            let moving = async {
+                for _ in 0..10 {
+                    tokio::time::sleep(LONGEST / 2).await;
+                    moved.note();
+                }
+                7
+            };
+            assert_eq!(while_moving(&moved, LONGEST, moving).await, Some(7));
+            assert_eq!(while_moving(&moved, LONGEST, std::future::pending::<()>()).await, None);
+            moved.is_here.store(true, Ordering::Relaxed);
+            let at_home = tokio::time::sleep(LONGEST * 4);
+            assert_eq!(while_moving(&moved, LONGEST, at_home).await, Some(()), "this machine's own work has no bound");
+        });
     }
 }

@@ -35,11 +35,34 @@ fn the_first_contact_learns_the_host_key_and_another_one_is_refused_from_then_on
             changed(start(&**host, &pinned, attempt(2), &job).await.map(drop));
             changed(host.fetch(&pinned, attempt(1), "x").await.map(drop));
             changed(host.wait(&pinned).await);
-            // Also where it is not pinned yet: this machine has met it before.
-            changed(host.greet(&place).await.map(drop));
         }
         servers.restart(&place, "host-key");
         assert_eq!(follow(&*host, &pinned, attempt(1), Some("a")).await.0, Progress::Running);
+    });
+}
+
+#[test]
+fn whom_this_machine_has_met_is_remembered_until_the_log_has_it_and_no_longer() {
+    let Some(servers) = Servers::new("first contacts") else { return };
+    servers.make_key("other-key");
+    let place = servers.start();
+    let noted = || fs::read_dir(servers.root.path().join("ssh/known")).expect("it is there").count();
+    block_on(async {
+        let host = servers.host();
+        let identity = host.greet(&place).await.expect("it answers").identity;
+        servers.restart(&place, "other-key");
+        for host in [&host, &servers.host()] {
+            let greeted = host.greet(&place).await;
+            assert!(matches!(greeted, Err(HostError::Changed(_))), "{greeted:?}");
+        }
+        assert_eq!(noted(), 1);
+        servers.restart(&place, "host-key");
+        let pinned = Place { identity, ..place.clone() };
+        host.poll(&pinned, &[]).await.expect("it is the same");
+        assert_eq!(noted(), 0, "the log has it");
+        servers.host().poll(&pinned, &[]).await.expect("it is the same");
+        let scratch = fs::read_dir(servers.root.path().join("ssh/scratch")).expect("it is there").count();
+        assert_eq!((noted(), scratch), (0, 0), "a connection leaves no file behind");
     });
 }
 

@@ -4,6 +4,7 @@ mod jobs;
 mod proxy;
 mod sealed;
 mod sshd;
+mod stalls;
 
 mod cuts;
 mod hostile;

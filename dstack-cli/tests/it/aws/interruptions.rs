@@ -1,0 +1,59 @@
+//! Spot instances that are taken back: with time to save what there is, with none, and without a word.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::time::Duration;
+
+use super::account::Account;
+use crate::bench::end;
+
+/// A spot instance is taken back while a workflow runs on it: the workflow runs again elsewhere, once, and says why.
+/// What the first attempt had made of its artifacts is there in the second if there was time to fetch it.
+fn interrupted_with_notice(notice: Duration, told: &str, second: &str) {
+    let workflows = "workflows:
+- name: long
+  commands: ['echo attempt $DSTACK_ATTEMPT', 'cat out/log 2>/dev/null || echo nothing', 'mkdir -p out',
+             'echo kept by $DSTACK_ATTEMPT >> out/log', 'echo saved', 'test $DSTACK_ATTEMPT = 2 || sleep 600']
+  artifacts: [out]
+";
+    let Some(account) = Account::new(workflows) else { return };
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
+    let mut child = account.command(&["run", "long", "--name", "r"]).spawn().expect("it starts");
+    let mut out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut first = String::new();
+    while !first.ends_with("saved\n") {
+        assert!(out.read_line(&mut first).expect("it prints") > 0, "{first}");
+    }
+    assert_eq!(first, "attempt 1\nnothing\nsaved\n");
+    account.sandbox.interrupt(&account.live_ids()[0], notice).expect("it is a spot instance");
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).expect("it prints");
+    let ended = end(child);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(rest, format!("attempt 2\n{second}\nsaved\n"), "{}", ended.err);
+    assert!(ended.err.contains(told) && ended.err.contains("it starts over"), "{}", ended.err);
+    let results = account.bench.path("results").display().to_string();
+    account.ok(&["artifacts", "download", "r/long", "--output", &results]);
+    let log = std::fs::read_to_string(account.bench.path("results/out/log")).expect("it is there");
+    let kept = if second == "nothing" { "" } else { "kept by 1\n" };
+    assert_eq!(log, format!("{kept}kept by 2\n"));
+    let state = account.sandbox.state();
+    assert_eq!((state.max_live.get("m5.xlarge/spot"), state.instances.len()), (Some(&1), 2));
+    account.ok(&["controller", "--until-idle"]);
+    assert_eq!(account.live(), 0);
+}
+
+#[test]
+fn a_spot_instance_that_vanishes_without_notice_is_replaced() {
+    interrupted_with_notice(Duration::ZERO, "its runner was lost", "nothing");
+}
+
+#[test]
+fn what_a_workflow_had_made_when_its_spot_instance_was_announced_to_go_is_there_in_the_next() {
+    interrupted_with_notice(Duration::from_secs(12), "the cloud took its runner back", "kept by 1");
+}
+
+#[test]
+#[ignore = "takes two minutes: as long as the cloud's warning. The one of twelve seconds is the same but for the wait"]
+fn a_spot_instance_with_the_whole_two_minutes_is_replaced() {
+    interrupted_with_notice(Duration::from_secs(120), "the cloud took its runner back", "kept by 1");
+}

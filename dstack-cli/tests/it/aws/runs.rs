@@ -1,0 +1,113 @@
+//! The whole way through an AWS account, on an EC2 of one's own: rules, machines, SSH, artifacts, and their end.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::account::{Account, KEY, SECRET, fast};
+use crate::bench::end;
+
+#[test]
+fn keys_are_checked_before_they_are_kept_and_never_shown() {
+    let Some(account) = Account::unset("workflows: []", fast()) else { return };
+    let none = account.dstack(&["aws", "info"]);
+    assert_eq!((none.code, none.err.as_str()), (1, "error: no AWS account is set up: run `dstack aws configure`\n"));
+
+    let ended = account.configure(&format!("{KEY}\n{SECRET}\n"));
+    assert_eq!(ended.code, 1);
+    assert!(ended.err.contains("the answers ended before Region name"), "{}", ended.err);
+    let ended = account.configure(&format!("{KEY}\n{SECRET}\nmoon-1\n\n"));
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    let ended = account.configure(&format!("EXPIREDKEY\n{SECRET}\nus-east-1\n\n"));
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert_eq!(account.dstack(&["aws", "info"]).code, 1, "nothing was kept");
+
+    let ended = account.configure(&format!("{KEY}\n{SECRET}\nus-east-1\nNone\n"));
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(!format!("{}{}", ended.out, ended.err).contains(SECRET));
+    let info = account.json(&["aws", "info", "--json"]);
+    assert_eq!((&info["region"], &info["bucket"]), (&"us-east-1".into(), &Value::Null));
+    assert_eq!(info["access_key_id"], "AKIA…MPLE");
+    let facts = std::fs::metadata(account.bench.home().join("credentials")).expect("it is kept");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&facts.permissions()) & 0o777, 0o600);
+    assert!(account.ok(&["aws", "policy"]).contains("ec2:RunInstances"));
+
+    account.ok(&["aws", "clear"]);
+    assert_eq!(account.dstack(&["aws", "info"]).code, 1);
+}
+
+#[test]
+fn a_type_that_is_not_offered_is_refused_with_near_ones() {
+    let Some(account) = Account::new("workflows: []") else { return };
+    let typo = account.dstack(&["autoscale", "allow", "m5.xlarg", "-m", "1", "-s"]);
+    assert_eq!(typo.code, 1);
+    assert!(typo.err.contains("m5.xlarge"), "{}", typo.err);
+    let nowhere = account.dstack(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s", "--region", "moon-1"]);
+    assert_eq!(nowhere.code, 1, "{}", nowhere.err);
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
+    let rules = account.json(&["autoscale", "info", "--json"]);
+    let rule = &rules["rules"][0];
+    assert_eq!(
+        (&rule["provider"], &rule["region"], &rule["instance_type"], &rule["purchase"], &rule["max"]),
+        (&"aws".into(), &"us-east-1".into(), &"m5.xlarge".into(), &"spot".into(), &1.into())
+    );
+}
+
+#[test]
+fn a_workflow_runs_on_a_machine_that_is_started_for_it_and_ended_again() {
+    let workflows = "workflows:
+- {name: make, commands: ['mkdir out', 'echo 42 > out/answer', 'echo made'], artifacts: [out]}
+- {name: use, commands: ['cat out/answer input', 'echo \"$TOKEN\" | tr a-z b-za'], depends-on: [make]}
+";
+    let Some(account) = Account::new(workflows) else { return };
+    account.bench.write("input", "from the project\n");
+    let mut set = account.command(&["secrets", "set", "TOKEN"]).stdin(Stdio::piped()).spawn().expect("it starts");
+    set.stdin.take().expect("it is piped").write_all(b"hunter2").expect("it is read");
+    assert_eq!(end(set).code, 0);
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
+    let ended = account.dstack(&["run", "use", "--name", "r"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(ended.out, "make | made\nuse  | 42\nuse  | from the project\nuse  | ivoufs2\n");
+    let results = account.bench.path("results").display().to_string();
+    account.ok(&["artifacts", "download", "r/make", "--output", &results]);
+    assert_eq!(std::fs::read(account.bench.path("results/out/answer")).expect("it is there"), b"42\n");
+
+    account.ok(&["controller", "--until-idle"]);
+    let state = account.sandbox.state();
+    assert_eq!(account.live(), 0, "no machine is left");
+    assert_eq!(state.max_live.get("m5.xlarge/spot"), Some(&1), "there never were two");
+    let runners = account.json(&["runners", "-a", "--json"]);
+    let phases: Vec<&Value> = runners["runners"].as_array().expect("a list").iter().map(|it| &it["phase"]).collect();
+    assert!(!phases.is_empty() && phases.iter().all(|phase| **phase == "stopped"), "{runners}");
+    for listing in [account.ok(&["events", "--json"]), account.ok(&["runners", "-a", "--json"])] {
+        assert!(!listing.contains("hunter2") && !listing.contains(SECRET) && !listing.contains("PRIVATE KEY"));
+    }
+    assert!(account.ok(&["check"]).starts_with("ok: "));
+}
+
+#[test]
+fn disabling_ends_the_machine_at_once_and_the_workflow_waits_for_another() {
+    let Some(account) = Account::new(
+        "workflows: [{name: slow, commands: ['echo begun', 'while ! test -e \"$0.go\" && ! test -e go; do sleep 0.1; done']}]",
+    ) else {
+        return;
+    };
+    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-d"]);
+    account.ok(&["run", "slow", "-d", "--name", "r"]);
+    let running = |row: &Value| row["phase"] == "running";
+    account.bench.wait_for(|record| record["kind"] == "AttemptAssigned");
+    let clear = account.dstack(&["aws", "clear"]);
+    assert_eq!(clear.code, 1);
+    assert!(clear.err.contains("1 runner"), "{}", clear.err);
+    let other = account.configure(&format!("AKIA111122223333\n{SECRET}\nus-east-1\n\n"));
+    assert_eq!(other.code, 1, "another account is refused while a runner of this one lives: {}", other.err);
+
+    account.ok(&["autoscale", "disable"]);
+    assert_eq!(account.live(), 0, "the command waits until the machine is gone");
+    let row = account.bench.row("r", "slow");
+    assert!(!running(&row) && row["phase"] == "waiting", "{row}");
+    account.ok(&["stop", "r"]);
+    account.ok(&["controller", "--until-idle"]);
+    assert_eq!(account.live(), 0);
+}
