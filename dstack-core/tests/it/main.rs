@@ -1,6 +1,7 @@
 //! Tests of the pure core through its public face.
 
 mod check;
+mod equals;
 mod every_kind;
 mod fairness;
 mod fold;
@@ -9,6 +10,7 @@ mod golden;
 mod histories;
 mod offers;
 mod policy;
+mod previews;
 mod proofs;
 mod refusals;
 
