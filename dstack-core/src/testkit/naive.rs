@@ -1,24 +1,20 @@
 //! The policy, said the slow way: every workflow against every runner and every rule, without any index or memory.
 //!
-//! It shares with the policy the words of the model (what fits, what a rule's order is) and nothing else. The plans are equal.
+//! It shares with the policy the words of the model (what fits, what a rule's order is) and nothing else. The plans are
+//! equal: what is done and why, what waits and why, and when to look again.
 
+mod reasons;
+
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::plan::{Fit, LaunchReason};
-use crate::model::state::{MAX_OVERTAKINGS, Outcome, Phase, QueueKey, Rule, Runner, RunnerPhase, Used};
+use crate::model::state::{MAX_OVERTAKINGS, Outcome, Phase, Rule, Runner, RunnerPhase, Used};
 use crate::model::{
-    At, AttemptId, ClaimNumber, Item, MicroUsd, Needs, Offering, RuleKey, RunnerId, Scope, Span, State, StopReason,
-    Tick, WorkflowId,
+    At, AttemptId, ClaimNumber, Item, MicroUsd, Needs, Offering, Plan, RuleKey, RunnerId, Scope, Span, State,
+    StopReason, Tick, WaitReason, Waiting, WorkflowId,
 };
-
-/// What the slow scheduler says.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct NaivePlan {
-    /// The items of [`Plan`](crate::model::Plan), in the same order.
-    pub items: Vec<Item>,
-    /// Runners that are kept, each with the workflow.
-    pub kept: BTreeMap<RunnerId, WorkflowId>,
-}
 
 /// A runner that could take work, or is promised to.
 struct Bin<'a> {
@@ -62,13 +58,13 @@ struct Naive<'a> {
     allowance: BTreeMap<&'a Scope, u32>,
     wanted: BTreeMap<&'a RuleKey, u32>,
     stopped: BTreeSet<RunnerId>,
-    plan: NaivePlan,
+    plan: Plan,
 }
 
-/// What should change now.
-pub fn schedule(state: &State, tick: &Tick) -> NaivePlan {
+/// What should change now, and why the rest waits.
+pub fn schedule(state: &State, tick: &Tick) -> Plan {
     if state.unreadable().is_some() || state.log().is_none() {
-        return NaivePlan::default();
+        return Plan::default();
     }
     let mut naive = Naive {
         state,
@@ -79,19 +75,23 @@ pub fn schedule(state: &State, tick: &Tick) -> NaivePlan {
         allowance: tick.scopes.iter().map(|(scope, known)| (scope, known.allowance)).collect(),
         wanted: BTreeMap::new(),
         stopped: BTreeSet::new(),
-        plan: NaivePlan::default(),
+        plan: Plan::default(),
     };
     naive.skip();
     naive.stop_overdue();
     naive.claim();
     naive.gather();
-    let mut has_lost: BTreeSet<&Needs> = BTreeSet::new();
+    let mut waiting: BTreeMap<&Needs, WaitReason> = BTreeMap::new();
     for (workflow, needs) in due(state) {
-        // Those behind an equal that found no place wait as well.
-        if !has_lost.contains(needs) && !naive.place(workflow, needs) {
-            has_lost.insert(needs);
+        // Those behind an equal that found no place wait as well, and for the same reason.
+        if !waiting.contains_key(needs)
+            && let Err(reason) = naive.place(workflow, needs)
+        {
+            waiting.insert(needs, reason);
         }
     }
+    naive.plan.waiting =
+        Waiting::new(waiting.into_iter().map(|(needs, reason)| (Arc::new(needs.clone()), reason)).collect());
     naive.fill();
     naive.stop_idle();
     naive.plan
@@ -146,8 +146,24 @@ impl<'a> Naive<'a> {
             };
             if self.has_fired(&runner.request.scope, deadline) {
                 self.stop(id, reason);
+            } else {
+                self.await_timer(&runner.request.scope, deadline);
             }
         }
+    }
+
+    /// What comes at this moment is to be planned for; what has come needs a look that began since.
+    fn await_timer(&mut self, scope: &Scope, deadline: At) {
+        if self.tick.at < deadline {
+            self.wake_at(deadline);
+        } else {
+            let known = self.plan.overdue.entry(scope.clone()).or_insert(deadline);
+            *known = deadline.max(*known);
+        }
+    }
+
+    fn wake_at(&mut self, at: At) {
+        self.plan.next_wake = self.plan.next_wake.into_iter().chain([at]).min();
     }
 
     fn stop(&mut self, runner: RunnerId, reason: StopReason) {
@@ -165,7 +181,10 @@ impl<'a> Naive<'a> {
             let scope = &runner.request.scope;
             let is_unclaimed = runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none();
             let is_allowed = self.allowance.get(scope).is_some_and(|left| *left > 0);
-            if is_unclaimed && is_allowed && !self.credentials_hold(scope) {
+            if is_unclaimed && self.credentials_hold(scope) {
+                let until = self.state.credentials().get(scope).and_then(|known| known.until);
+                until.into_iter().for_each(|until| self.wake_at(until));
+            } else if is_unclaimed && is_allowed {
                 self.spend(scope);
                 let claim = ClaimNumber(runner.claim.as_ref().map_or(0, |claim| claim.number.0) + 1);
                 self.plan.items.push(Item::Claim { runner: id, claim });
@@ -207,8 +226,8 @@ impl<'a> Naive<'a> {
         !offering.pooled || (has_room && !self.closed.contains(rule))
     }
 
-    /// Places a workflow, or keeps a runner for it if it was overtaken too often; says whether it found a place.
-    fn place(&mut self, workflow: WorkflowId, needs: &Needs) -> bool {
+    /// Places a workflow, or keeps a runner for it if it was overtaken too often; says why it found no place.
+    fn place(&mut self, workflow: WorkflowId, needs: &Needs) -> Result<(), WaitReason> {
         let fits = |bin: &&Bin<'_>| bin.takes(needs) && self.fits_pool(bin.rule, bin.offering, needs);
         let found = (0..self.bins.len()).filter(|place| fits(&&self.bins[*place]));
         let ready = found.clone().filter(|place| self.bins[*place].is_ready);
@@ -217,9 +236,15 @@ impl<'a> Naive<'a> {
             one.rank().cmp(&other.rank()).then(one.id.cmp(&other.id))
         });
         let chosen = ready.or_else(|| found.clone().find(|place| !self.bins[*place].is_ready));
-        let Some(place) = chosen.or_else(|| self.launch(workflow, needs)) else {
-            self.keep(workflow, needs);
-            return false;
+        let place = match chosen.map_or_else(|| self.launch(workflow, needs), Ok) {
+            Ok(place) => place,
+            Err(reason) => {
+                return Err(match (self.keep(workflow, needs), self.withheld(needs)) {
+                    (Some(kept), _) => WaitReason::Kept(kept),
+                    (None, Some(kept)) => WaitReason::KeptForEarlier(kept),
+                    (None, None) => reason,
+                });
+            }
         };
         let bin = &mut self.bins[place];
         let why = if bin.count == 0 { Fit::Alone } else { Fit::Beside };
@@ -233,18 +258,15 @@ impl<'a> Naive<'a> {
         if let Some(runner) = bin.id.filter(|_| bin.is_ready) {
             let number = self.state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
             self.plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
+        } else {
+            self.plan.starting.insert(workflow, bin.id);
         }
-        true
+        Ok(())
     }
 
     /// The first rule, in the total order, of which a runner for these needs may be launched now.
-    fn launch(&mut self, workflow: WorkflowId, needs: &Needs) -> Option<usize> {
-        let mut rules: Vec<(&'a RuleKey, &'a Rule)> = self.state.rules().iter().collect();
-        rules.sort_by(|(_, one), (_, other)| one.order().cmp(&other.order()));
-        let fitting = rules.into_iter().filter(|(_, rule)| needs.fit(&rule.offering));
-        let (key, rule, zone) = fitting
-            .filter(|(key, rule)| self.fits_pool(key, &rule.offering, needs))
-            .find_map(|(key, rule)| Some((key, rule, self.zone(key, rule)?)))?;
+    fn launch(&mut self, workflow: WorkflowId, needs: &Needs) -> Result<usize, WaitReason> {
+        let (key, rule, zone) = self.first_free(needs)?;
         self.want(key, rule, zone, LaunchReason::For(workflow));
         self.bins.push(Bin {
             id: None,
@@ -257,7 +279,7 @@ impl<'a> Naive<'a> {
             is_suspect: false,
             is_kept: false,
         });
-        Some(self.bins.len() - 1)
+        Ok(self.bins.len() - 1)
     }
 
     fn want(&mut self, key: &'a RuleKey, rule: &'a Rule, zone: String, why: LaunchReason) {
@@ -266,27 +288,9 @@ impl<'a> Naive<'a> {
         self.plan.items.push(Item::Launch { rule: key.clone(), zone, why });
     }
 
-    /// Where a runner of this rule may be launched now, if anywhere.
-    fn zone(&self, key: &RuleKey, rule: &Rule) -> Option<String> {
-        let wanted = self.wanted.get(key).copied().unwrap_or(0);
-        let has_slot = self.state.live_count(key) + wanted < rule.max;
-        let is_paused = rule.paused_until.is_some_and(|until| self.tick.at < until);
-        let of_rule: Vec<&Runner> = self.state.live_of(key).map(|(_, runner)| runner).collect();
-        let is_tried = rule.is_on_trial()
-            && !of_rule.iter().any(|runner| runner.has_proven(self.tick.at))
-            && (wanted > 0 || of_rule.iter().any(|runner| runner.is_on_trial(self.tick.at)));
-        let scope = &rule.offering.scope;
-        let may_ask = self.allowance.get(scope).is_some_and(|left| *left > 0) && !self.credentials_hold(scope);
-        if !self.state.is_enabled() || !has_slot || rule.blocked.is_some() || is_paused || is_tried || !may_ask {
-            return None;
-        }
-        let is_out = |zone: &str| rule.unavailable.get(zone).is_some_and(|known| known.holds(self.tick.at));
-        rule.offering.zones.iter().find(|zone| !is_out(zone) && !is_out("")).cloned()
-    }
-
-    fn keep(&mut self, workflow: WorkflowId, needs: &Needs) {
+    fn keep(&mut self, workflow: WorkflowId, needs: &Needs) -> Option<RunnerId> {
         if self.state.workflow(workflow).is_none_or(|known| known.overtaken < MAX_OVERTAKINGS) {
-            return;
+            return None;
         }
         let could = |bin: &&mut Bin<'_>| bin.is_ready && !bin.is_suspect && !bin.is_kept && needs.fit(bin.offering);
         // Shared ones before those that one workflow has for itself; the emptiest; the first id of equals.
@@ -296,13 +300,13 @@ impl<'a> Naive<'a> {
                 if one.is_exclusive { std::cmp::Ordering::Equal } else { one.emptiness().cmp(&other.emptiness()) };
             shared.then(emptier).then(other.id.cmp(&one.id))
         });
-        if let Some(bin) = best {
-            bin.is_kept = true;
-            if bin.offering.pooled {
-                self.closed.insert(bin.rule);
-            }
-            self.plan.kept.extend(bin.id.map(|id| (id, workflow)));
+        let bin = best?;
+        bin.is_kept = true;
+        if bin.offering.pooled {
+            self.closed.insert(bin.rule);
         }
+        self.plan.kept.extend(bin.id.map(|id| (id, workflow)));
+        bin.id
     }
 
     /// Runners of the rule that stay, with those that this plan wants.
@@ -316,9 +320,15 @@ impl<'a> Naive<'a> {
 
     fn fill(&mut self) {
         for (key, rule) in self.state.rules() {
-            while self.alive(key) < rule.min {
-                let Some(zone) = self.zone(key, rule) else { break };
-                self.want(key, rule, zone, LaunchReason::Warm);
+            while self.state.is_enabled() && self.alive(key) < rule.min {
+                match self.zone(key, rule, None) {
+                    Ok(zone) => self.want(key, rule, zone, LaunchReason::Warm),
+                    Err(reason) => {
+                        self.wake_when_over(&reason);
+                        self.plan.unfilled.insert(key.clone(), reason);
+                        break;
+                    }
+                }
             }
         }
     }
@@ -341,9 +351,12 @@ impl<'a> Naive<'a> {
             let min = self.state.rules().get(rule).map_or(0, |rule| rule.min);
             let is_spare = !self.state.is_enabled() || min == 0 || self.alive(rule) > min;
             let span = if runner.offering.pooled { Span::ZERO } else { self.state.settings().idle_timeout };
-            let is_over = span == Span::ZERO || self.has_fired(&runner.request.scope, since.plus(span));
+            let deadline = since.plus(span);
+            let is_over = span == Span::ZERO || self.has_fired(&runner.request.scope, deadline);
             if is_spare && is_over {
                 self.stop(id, StopReason::Idle);
+            } else if is_spare {
+                self.await_timer(&runner.request.scope, deadline);
             }
         }
     }
@@ -360,11 +373,10 @@ fn due(state: &State) -> Vec<(WorkflowId, &Needs)> {
         for (index, workflow) in (0..).zip(&found.workflows) {
             if workflow.phase == Phase::Waiting && workflow.unmet == 0 {
                 let id = WorkflowId { run: *run, index };
-                let priority = std::cmp::Reverse(workflow.spec.priority);
-                due.push((QueueKey { priority, submitted: found.submitted, workflow: id }, &workflow.spec.needs));
+                due.push((Reverse(workflow.spec.priority), found.submitted, id, &workflow.spec.needs));
             }
         }
     }
-    due.sort_unstable_by_key(|(key, _)| *key);
-    due.into_iter().map(|(key, needs)| (key.workflow, needs)).collect()
+    due.sort_unstable();
+    due.into_iter().map(|(_, _, id, needs)| (id, needs)).collect()
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod check;
+mod equals;
 mod every_kind;
 mod fairness;
 mod fold;
@@ -11,6 +12,7 @@ mod histories;
 mod offers;
 mod past;
 mod policy;
+mod previews;
 mod proofs;
 mod refusals;
 
