@@ -1,14 +1,17 @@
-//! Claims as this controller has watched them, on its own clock.
+//! Claims as one controller process has watched them, on its own clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Boot;
+use crate::cloud::{LaunchError, Machine};
 use crate::model::{ClaimNumber, ControllerId, Observation, RunnerId, State};
 
-type Key = (RunnerId, ClaimNumber);
+/// Which claim: its runner, and its number there.
+pub type ClaimKey = (RunnerId, ClaimNumber);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ours {
+/// How a claim of our own stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ours {
     /// None of its sends is under way or in doubt.
     Clear,
     /// A send is under way.
@@ -17,19 +20,29 @@ enum Ours {
     InDoubt,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Watched {
-    since: Boot,
-    ours: Option<Ours>,
+/// An open claim as it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Watched {
+    /// From when on; for one of our own, from before it was made.
+    pub since: Boot,
+    /// How it stands, if it is ours and we remember making it.
+    pub ours: Option<Ours>,
 }
 
-/// Claims that are open, with the moment from which this controller has watched each.
-#[derive(Debug, Default)]
-pub(super) struct Claims(BTreeMap<Key, Watched>);
+/// Claims that are open, with the moment from which one controller process has watched each: rules 2 and 3 of the protocol.
+///
+/// It has no clock of its own: it is told what its controller's clock, which counts suspension, says.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Claims(BTreeMap<ClaimKey, Watched>);
 
 impl Claims {
+    /// The open claims that are watched.
+    pub fn iter(&self) -> impl Iterator<Item = (ClaimKey, Watched)> {
+        self.0.iter().map(|(key, claim)| (*key, *claim))
+    }
+
     /// Takes in which claims are open. Our own were begun before the append that made them, at `before_append`.
-    pub(super) fn note(&mut self, state: &State, us: ControllerId, now: Boot, before_append: Option<Boot>) {
+    pub fn note(&mut self, state: &State, us: ControllerId, now: Boot, before_append: Option<Boot>) {
         let mut open = BTreeSet::new();
         for (id, runner) in state.live_runners() {
             let Some(claim) = runner.open_claim() else { continue };
@@ -44,36 +57,50 @@ impl Claims {
         self.0.retain(|key, _| open.contains(key));
     }
 
-    /// Whether we may send under this claim now: it is ours, nothing is under way or in doubt, and its ttl has not passed.
-    pub(super) fn may_send(&self, key: Key, ttl: std::time::Duration, now: Boot) -> bool {
-        self.0.get(&key).is_some_and(|claim| claim.ours == Some(Ours::Clear) && now.since(claim.since) < ttl)
+    /// Until when we may send under this claim, if we may now: it is ours, nothing is under way or in doubt, and less than its
+    /// ttl has passed since before we made it.
+    pub fn send_before(&self, key: ClaimKey, ttl: std::time::Duration, now: Boot) -> Option<Boot> {
+        let claim = self.0.get(&key).filter(|claim| claim.ours == Some(Ours::Clear))?;
+        Some(claim.since.plus(ttl)).filter(|end| now < *end)
     }
 
-    /// When our right to send under this claim began.
-    pub(super) fn since(&self, key: Key) -> Option<Boot> {
-        self.0.get(&key).map(|claim| claim.since)
-    }
-
-    pub(super) fn sending(&mut self, key: Key) {
+    /// A send is under way from now on.
+    pub fn sending(&mut self, key: ClaimKey) {
         self.set(key, Ours::Sending);
     }
 
-    pub(super) fn in_doubt(&mut self, key: Key) {
-        self.set(key, Ours::InDoubt);
-    }
-
-    pub(super) fn clear(&mut self, key: Key) {
+    /// The send that was under way never left.
+    pub fn unsent(&mut self, key: ClaimKey) {
         self.set(key, Ours::Clear);
     }
 
-    fn set(&mut self, key: Key, to: Ours) {
+    /// The send that was under way was answered, or waited for in vain. Says whether it did nothing and may be sent again.
+    pub fn answered(&mut self, key: ClaimKey, answer: &Result<Machine, LaunchError>) -> bool {
+        let did_nothing = match answer {
+            Err(LaunchError::Throttled(_) | LaunchError::Credentials(_)) => true,
+            Ok(_)
+            | Err(
+                LaunchError::Unknown(_)
+                | LaunchError::Capacity { .. }
+                | LaunchError::Quota(_)
+                | LaunchError::Denied(_)
+                | LaunchError::Invalid(_)
+                | LaunchError::Mismatch(_)
+                | LaunchError::Ended,
+            ) => false,
+        };
+        self.set(key, if did_nothing { Ours::Clear } else { Ours::InDoubt });
+        did_nothing
+    }
+
+    fn set(&mut self, key: ClaimKey, to: Ours) {
         if let Some(claim) = self.0.get_mut(&key) {
             claim.ours = claim.ours.map(|_| to);
         }
     }
 
     /// Claims to be closed: our own that can send no more and did nothing, and any that was watched for ttl and margin.
-    pub(super) fn over(&self, state: &State, now: Boot) -> Vec<Observation> {
+    pub fn over(&self, state: &State, now: Boot) -> Vec<Observation> {
         let mut over = Vec::new();
         for ((id, number), claim) in &self.0 {
             let Some(runner) = state.runners().get(id) else { continue };
@@ -96,7 +123,7 @@ impl Claims {
     }
 
     /// When a claim is over next, if none of the sends answers before.
-    pub(super) fn next_wake(&self, state: &State) -> Option<Boot> {
+    pub fn next_wake(&self, state: &State) -> Option<Boot> {
         let ends = self.0.iter().filter_map(|((id, _), claim)| {
             let timing = state.runners().get(id)?.request.timing;
             let ttl = timing.claim_ttl.to_std();

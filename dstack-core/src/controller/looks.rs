@@ -1,26 +1,24 @@
 //! When each scope is looked at, and what its looks have shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::evidence::{Evidence, is_fenced};
 use super::ports::Options;
 use crate::clock::Boot;
-use crate::cloud::{Known, Look};
-use crate::model::reconcile::{Sighting, Sightings, unknown_machines};
+use crate::cloud::Look;
+use crate::model::plan::ScopeTick;
+use crate::model::reconcile::Sighting;
 use crate::model::state::RunnerPhase;
-use crate::model::{At, Needs, Scope, Span, State, Token};
+use crate::model::{At, Needs, Scope, State, Token};
 
 #[derive(Debug, Default)]
 struct Watch {
-    sightings: Sightings,
-    /// When the newest complete look began, in log time.
-    last: Option<At>,
+    evidence: Evidence,
     is_attended: bool,
     looked: Option<Boot>,
     not_before: Boot,
     failures: u32,
-    /// Machines with our tag that the log does not know were seen: it is an old copy.
-    has_strangers: bool,
 }
 
 /// Looks of this controller.
@@ -53,20 +51,24 @@ impl Looks {
 
     /// When the newest complete look of this scope began.
     pub(super) fn last(&self, scope: &Scope) -> Option<At> {
-        self.0.get(scope)?.last
+        self.0.get(scope)?.evidence.last()
     }
 
-    /// Whether launches there are safe: a look of this process has shown that the log knows every machine that carries its
-    /// tag. Where a late launch is fenced by the provider itself, none is waited for.
+    /// What a decision may know of this scope, where the provider takes that many launches at once.
+    pub(super) fn tick(&self, state: &State, scope: &Scope, launches_at_once: u32) -> ScopeTick {
+        let none = Evidence::default();
+        self.0.get(scope).map_or(&none, |watch| &watch.evidence).tick(state, scope, launches_at_once)
+    }
+
+    /// Whether launches there are safe.
     pub(super) fn may_launch(&self, state: &State, scope: &Scope) -> bool {
-        let watch = self.0.get(scope);
-        let has_looked = watch.is_some_and(|watch| watch.last.is_some()) || is_fenced(state, scope);
-        has_looked && watch.is_none_or(|watch| !watch.has_strangers)
+        let none = Evidence::default();
+        self.0.get(scope).map_or(&none, |watch| &watch.evidence).may_launch(state, scope)
     }
 
     /// Whether something waits that this scope may start as soon as a look has shown that the log knows every machine there.
     pub(super) fn is_awaited(&self, state: &State, scope: &Scope) -> bool {
-        let is_unseen = self.0.get(scope).is_none_or(|watch| watch.last.is_none() || watch.has_strangers);
+        let is_unseen = self.0.get(scope).is_none_or(|watch| watch.evidence.is_lacking());
         let starts = |needs: &Needs| {
             let mut here = state.rules().values().filter(|rule| rule.offering.scope == *scope && rule.max > 0);
             here.any(|rule| needs.fit(&rule.offering))
@@ -94,13 +96,13 @@ impl Looks {
         options: &Options,
     ) -> BTreeMap<Token, Sighting> {
         let watch = self.0.entry(scope.clone()).or_default();
-        watch.last = Some(began);
+        let had_strangers = watch.evidence.has_strangers();
+        let (sightings, strangers) = watch.evidence.note(state, scope, look, began);
         watch.looked = Some(now);
         watch.failures = 0;
         watch.not_before =
             now.plus(if is_moving(state, scope) { options.busy_look_period } else { options.look_period });
-        let strangers = unknown_machines(state, scope, look);
-        if !strangers.is_empty() && !watch.has_strangers {
+        if !strangers.is_empty() && !had_strangers {
             let ids: Vec<_> = strangers.iter().map(|seen| seen.id.to_string()).collect();
             tracing::error!(
                 scope = %scope, machines = ids.join(" "),
@@ -108,10 +110,7 @@ impl Looks {
                  they are gone (`dstack runners stop MACHINE` ends one)"
             );
         }
-        watch.has_strangers = !strangers.is_empty();
-        let known: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.token).collect();
-        watch.sightings.keep_only(|token| known.contains(token));
-        watch.sightings.note(began, look)
+        sightings
     }
 
     pub(super) fn failed(&mut self, scope: &Scope, now: Boot, options: &Options) -> u32 {
@@ -123,24 +122,7 @@ impl Looks {
     }
 }
 
-/// Whether the provider proves absence at once, and so keeps a late launch from starting anything.
-fn is_fenced(state: &State, scope: &Scope) -> bool {
-    let mut rules = state.rules().values().filter(|rule| rule.offering.scope == *scope);
-    rules.all(|rule| rule.offering.timing.settle == Span::ZERO)
-}
-
 /// Whether something starts or stops there.
 fn is_moving(state: &State, scope: &Scope) -> bool {
     state.live_runners().any(|(_, runner)| runner.request.scope == *scope && runner.phase != RunnerPhase::Ready)
-}
-
-/// What a look of this scope must answer for.
-pub(super) fn known(state: &State, scope: &Scope) -> Vec<Known> {
-    let here = state.live_runners().filter(|(_, runner)| runner.request.scope == *scope);
-    here.map(|(_, runner)| Known {
-        token: runner.token.clone(),
-        machine: runner.machine.clone(),
-        is_final: runner.phase == RunnerPhase::Stopping && runner.machine.is_none() && runner.open_claim().is_none(),
-    })
-    .collect()
 }

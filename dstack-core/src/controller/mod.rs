@@ -18,6 +18,7 @@
 mod claims;
 mod control;
 mod effect;
+mod evidence;
 mod looks;
 mod owed;
 mod ports;
@@ -30,7 +31,9 @@ mod strays;
 #[cfg(test)]
 mod tests;
 
+pub use claims::{ClaimKey, Claims, Ours, Watched};
 pub use control::{Controller, ControllerError};
+pub use evidence::{Evidence, known};
 pub use ports::{Options, Ports, Provider};
 pub use step::Step;
 pub use strays::{Stray, Strays, end_stray, find_strays};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::control::Controller;
 use super::effect::{self, EffectKey, StartInput};
-use super::looks;
+use super::evidence;
 use super::ports::Provider;
 use super::step::Step;
 use crate::host::Closing;
@@ -138,16 +138,15 @@ impl Controller {
         let ttl = request.timing.claim_ttl.to_std();
         let key = (runner, claim);
         let Some(provider) = self.ports.of(&request.scope).cloned() else { return false };
-        if !self.claims.may_send(key, ttl, self.now_boot) || !self.looks.may_launch(self.client.state(), &request.scope)
-        {
+        let Some(send_before) = self.claims.send_before(key, ttl, self.now_boot) else { return false };
+        if !self.looks.may_launch(self.client.state(), &request.scope) {
             return false;
         }
-        let Some(since) = self.claims.since(key) else { return false };
         let greets = self.client.state().runners().get(&runner).is_some_and(|runner| runner.offering.pooled);
         self.claims.sending(key);
         let clock = Arc::clone(self.client.clock());
         let timeout = self.options.launch_timeout;
-        let call = effect::launch(provider, clock, runner, request, since.plus(ttl), timeout, greets);
+        let call = effect::launch(provider, clock, runner, request, send_before, timeout, greets);
         self.spawn(EffectKey::Owed(ActionKey::Launch(runner, claim)), call);
         true
     }
@@ -233,7 +232,7 @@ impl Controller {
                 continue;
             }
             if let Some(provider) = self.ports.of(&scope).cloned() {
-                due_now.push((provider, looks::known(state, &scope), scope));
+                due_now.push((provider, evidence::known(state, &scope), scope));
             }
         }
         for (provider, known, scope) in due_now {

@@ -7,9 +7,7 @@ use super::control::{Controller, ControllerError};
 use super::effect::{Done, EffectKey, Outcome};
 use super::record::Group;
 use crate::clock::Boot;
-use crate::cloud::LaunchError;
 use crate::model::event::ClockStepped;
-use crate::model::plan::ScopeTick;
 use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding};
 
 /// The log's head may be this far ahead of the store's clock before the clock is corrected.
@@ -99,11 +97,8 @@ impl Controller {
 
     pub(super) fn tick(&self) -> Tick {
         let scopes = self.client.state().scopes().into_iter().map(|scope| {
-            let provider = self.ports.of(&scope).filter(|_| self.looks.may_launch(self.client.state(), &scope));
-            let known = ScopeTick {
-                last_look: self.looks.last(&scope),
-                allowance: provider.map_or(0, |provider| provider.launches_at_once),
-            };
+            let launches_at_once = self.ports.of(&scope).map_or(0, |provider| provider.launches_at_once);
+            let known = self.looks.tick(self.client.state(), &scope, launches_at_once);
             (scope, known)
         });
         Tick { at: self.now, scopes: scopes.collect(), suspects: self.suspects.keys().copied().collect() }
@@ -132,17 +127,15 @@ impl Controller {
             }
             (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Launched { answer, greeting }) => {
                 let key = (runner, claim);
-                if let Err(LaunchError::Throttled(why) | LaunchError::Credentials(why)) = &answer {
-                    tracing::warn!(%runner, %why, "the launch was not taken; it is sent again");
-                    self.claims.clear(key);
+                if self.claims.answered(key, &answer) {
+                    let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(%runner, why, "the launch was not taken; it is sent again");
                     self.owed.failed(ActionKey::Launch(runner, claim), now, &self.options);
-                } else {
-                    self.claims.in_doubt(key);
                 }
                 self.observations.push(Observation::LaunchAnswered { runner, claim, answer, greeting });
             }
             (EffectKey::Owed(ActionKey::Launch(runner, claim)), Outcome::Failed(_)) => {
-                self.claims.clear((runner, claim))
+                self.claims.unsent((runner, claim))
             }
             (EffectKey::Owed(key @ ActionKey::Terminate(runner)), Outcome::Terminating) => {
                 self.owed.repeat_after(key, now, self.options.busy_look_period * 2);

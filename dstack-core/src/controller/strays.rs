@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::looks::known;
+use super::evidence::known;
 use super::ports::Provider;
 use crate::cloud::{CloudError, Known};
 use crate::model::reconcile::unknown_machines;

@@ -6,7 +6,7 @@ use crate::cloud::Look;
 use crate::model::{At, Token};
 
 /// When a machine was last seen, and since when it is missed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Sighting {
     /// When the newest look that saw it began.
     pub seen: Option<At>,
@@ -15,10 +15,15 @@ pub struct Sighting {
 }
 
 /// Sightings of one controller. They are not in the log: after a restart absence is proven anew.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Sightings(BTreeMap<Token, Sighting>);
 
 impl Sightings {
+    /// What is known of this token's machine.
+    pub fn of(&self, token: &Token) -> Sighting {
+        self.0.get(token).copied().unwrap_or_default()
+    }
+
     /// Takes a complete look in that began at this moment; returns what was known of those that it missed, before it.
     pub fn note(&mut self, began: At, look: &Look) -> BTreeMap<Token, Sighting> {
         for token in look.machines.iter().filter_map(|seen| seen.token.clone()) {
