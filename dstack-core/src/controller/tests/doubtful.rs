@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::lives::{allow, name, outcomes, script};
-use super::shaky_store::{Fate, ShakyStore};
 use crate::Client;
 use crate::clock::{Boot, Clock as _};
 use crate::controller::{Controller, Options};
 use crate::model::state::{Outcome, Phase};
 use crate::model::{AppendId, Event, Record, Seq};
-use crate::store::EventStore as _;
+use crate::store::{CommitFate as Fate, EventStore as _, FaultyStore};
 use crate::testkit::World;
 
-fn controller_on(world: &World, store: ShakyStore) -> Controller {
+fn controller_on(world: &World, store: FaultyStore) -> Controller {
     let client = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);
     Controller::new(client, world.ports(), Options::default())
 }
@@ -37,11 +36,12 @@ fn live(fate: impl Fn(usize) -> Fate + Send + 'static) -> (World, Vec<Vec<Append
     let world = World::new(7);
     let commits = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&commits);
-    let store = ShakyStore::new(Arc::clone(&world.store), move |ids| {
-        let mut seen = seen.lock().expect("nobody panics with it");
-        seen.push(ids.to_vec());
-        fate(seen.len())
-    });
+    let store =
+        FaultyStore::new(Arc::clone(&world.store) as _, Arc::clone(&world.clock) as _, 7).with_fates(move |ids| {
+            let mut seen = seen.lock().expect("nobody panics with it");
+            seen.push(ids.to_vec());
+            fate(seen.len())
+        });
     let specs = (0..3).map(|number| script(&format!("w{number}"), &["sleep 30", "exit 0"])).collect();
     let (run, submit) = world.submission(name("demo"), specs);
     let mut client = world.client();
@@ -103,7 +103,7 @@ fn every_other_commit_in_doubt_costs_time_alone() {
 #[test]
 fn a_lost_decision_is_not_put_on_another_state() {
     let world = World::new(7);
-    let store = ShakyStore::new(Arc::clone(&world.store), {
+    let store = FaultyStore::new(Arc::clone(&world.store) as _, Arc::clone(&world.clock) as _, 7).with_fates({
         let mut number = 0;
         move |ids: &[AppendId]| {
             number += usize::from(ids.len() == 2);
