@@ -91,6 +91,7 @@ impl<'a> Schedule<'a> {
             blobs: Arc::new(MemoryBlobs::new()),
             outputs: Arc::new(MemoryOutput::new()),
             strangers: std::collections::BTreeSet::new(),
+            wiped: std::collections::BTreeSet::new(),
             now: Boot::default(),
             repeats_ids: swarm.rate("engine.entropy_repeated") > 0,
             is_settling: false,

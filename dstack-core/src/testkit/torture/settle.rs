@@ -24,6 +24,7 @@ impl Schedule<'_> {
         self.truth.is_settling = true;
         self.stop_faults();
         self.ask_for_all()?;
+        self.start_some();
         let end = self.now().plus(BOUND);
         let last = self.observer.step + MAX_PICKS;
         while self.actors.iter().any(|actor| actor.is_running() || actor.starts_at.is_some()) {
@@ -60,27 +61,29 @@ impl Schedule<'_> {
         for stranger in &self.truth.strangers {
             self.truth.cloud.outsider_terminates(stranger);
         }
-        let kept = USER + 1 + usize::try_from(self.draw.below(u64::from(self.swarm.controllers))).unwrap_or(0);
-        let now = self.now();
         for index in 0..self.actors.len() {
-            let lives = index == kept || self.draw.chance(600);
             let actor = &mut self.actors[index];
             actor.clock.set_right();
             actor.starts_at = None;
-            if index == USER || !lives {
-                actor.kill();
-            } else if actor.is_running() && !actor.was_asked && actor.paused_until.is_none() && self.draw.chance(300) {
-                // It goes on with what it knows, and ends when nothing is left to do.
+            if index != USER && actor.is_running() && actor.paused_until.is_none() && self.draw.chance(300) {
                 actor.ask_to_end();
-                actor.starts_at = None;
             } else {
                 actor.kill();
-                actor.starts_at = Some(now.plus(Duration::from_secs(self.draw.below(300))));
             }
         }
-        let kept = &mut self.actors[kept];
-        kept.kill();
-        kept.starts_at = Some(now.plus(Duration::from_secs(1)));
+    }
+
+    /// One of the controllers is started again, and some of the others.
+    fn start_some(&mut self) {
+        let kept = USER + 1 + usize::try_from(self.draw.below(u64::from(self.swarm.controllers))).unwrap_or(0);
+        let now = self.now();
+        for index in USER + 1..self.actors.len() {
+            if index == kept || self.draw.chance(500) {
+                let wait = Duration::from_secs(self.draw.below(300));
+                self.actors[index].kill();
+                self.actors[index].starts_at = Some(now.plus(wait));
+            }
+        }
     }
 
     /// The user allows everything again, and wants nothing to be kept.

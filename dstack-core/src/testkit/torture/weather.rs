@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::observer::Violation;
 use super::schedule::{Schedule, USER};
-use crate::clock::Boot;
 use crate::cloud::{FakeMachine, Moment};
 use crate::model::{AppendId, Batch, Encoded, LogId, MachineId, MicroUsd, MilliCpu, Purchase, Span};
 use crate::store::EventStore as _;
@@ -224,7 +223,10 @@ impl Schedule<'_> {
             ("disk_filled", _) => host.fill_disk(&machine),
             ("host_changed", _) => host.change_host(&machine),
             ("process_killed", Some(attempt)) => host.lose_process(&machine, attempt),
-            ("folder_wiped", Some(attempt)) => host.wipe(&machine, attempt),
+            ("folder_wiped", Some(attempt)) => {
+                self.truth.wiped.insert(attempt);
+                host.wipe(&machine, attempt);
+            }
             _ => return false,
         }
         true

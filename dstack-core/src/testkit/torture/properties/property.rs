@@ -6,7 +6,7 @@ use crate::blob::{MemoryBlobs, MemoryOutput};
 use crate::clock::Boot;
 use crate::cloud::{FakeCloud, GatePoint};
 use crate::host::FakeHost;
-use crate::model::{MachineId, Record, State};
+use crate::model::{AttemptId, MachineId, Record, State};
 use crate::store::Acknowledged;
 
 /// The world as it is, whatever anybody believes.
@@ -21,6 +21,8 @@ pub struct Truth {
     pub outputs: std::sync::Arc<MemoryOutput>,
     /// Machines that are not the log's, whatever their tags say.
     pub strangers: BTreeSet<MachineId>,
+    /// Attempts whose folders vanished from their runners: of what they printed some may never come home.
+    pub wiped: BTreeSet<AttemptId>,
     /// Time.
     pub now: Boot,
     /// Ids may have been drawn twice: events may not fit.

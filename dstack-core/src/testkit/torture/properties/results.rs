@@ -89,6 +89,9 @@ impl Property for Output {
     fn record(&mut self, truth: &Truth, before: &State, record: &Record) -> Verdict {
         let Some(Event::AttemptExited(exited)) = record.event() else { return Ok(false) };
         let Some(machine) = machine_of(before, exited.attempt) else { return Ok(false) };
+        if truth.wiped.contains(&exited.attempt) {
+            return Ok(false);
+        }
         let printed = truth.host.printed_by(&machine, exited.attempt);
         let kept = truth.outputs.read(exited.attempt, 0, usize::MAX).now_or_never().expect("memory does not wait");
         let kept = kept.map_err(|error| error.to_string())?;
