@@ -10,6 +10,7 @@ use futures::StreamExt;
 use futures::future::{AbortHandle, Abortable, Aborted};
 use futures::stream::FuturesUnordered;
 
+use super::absences::Absences;
 use super::claims::Claims;
 use super::effect::{Done, EffectKey, Outcome, RecentArchives};
 use super::looks::Looks;
@@ -59,6 +60,7 @@ pub struct Controller {
     pub(super) pending: Vec<Pending>,
     pub(super) claims: Claims,
     pub(super) looks: Looks,
+    pub(super) absences: Absences,
     pub(super) owed: OwedCalls,
     /// Attempts that are begun or closed, as far as we know: they can be followed.
     pub(super) begun: BTreeSet<AttemptId>,
@@ -96,6 +98,7 @@ impl Controller {
             pending: Vec::new(),
             claims: Claims::default(),
             looks: Looks::default(),
+            absences: Absences::default(),
             owed: OwedCalls::default(),
             begun: BTreeSet::new(),
             closed: BTreeMap::new(),

@@ -15,6 +15,7 @@
 //! 4. A slot is given back only by a death certificate.
 //! 5. With all claims closed, a runner still wanted is sent again: same token, same request, a new claim.
 
+mod absences;
 mod claims;
 mod control;
 mod effect;

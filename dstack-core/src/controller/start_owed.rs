@@ -236,7 +236,7 @@ impl Controller {
             }
         }
         for (provider, known, scope) in due_now {
-            let call = effect::look(provider, scope.clone(), log, known, self.now);
+            let call = effect::look(provider, scope.clone(), log, known, (self.now, self.now_boot));
             self.spawn(EffectKey::Look(scope), call);
         }
     }

@@ -72,6 +72,7 @@ impl Controller {
     pub(super) fn note_state(&mut self, before_append: Option<Boot>) {
         let state = self.client.state();
         self.claims.note(state, self.id, self.now_boot, before_append);
+        self.absences.note(state, self.now_boot);
         let keys: BTreeSet<_> = outstanding(state).iter().map(crate::model::Action::key).collect();
         self.owed.note(&keys, self.now_boot, before_append.is_some());
     }
@@ -149,12 +150,13 @@ impl Controller {
                 let workflow = self.client.state().workflow(attempt.workflow);
                 self.closed.insert(attempt, workflow.is_some_and(|workflow| workflow.stop == Some(true)));
             }
-            (EffectKey::Look(scope), Outcome::Looked { began, look }) => {
+            (EffectKey::Look(scope), Outcome::Looked { began: (began, began_boot), mut look }) => {
                 let moment = (began, now);
                 let runners = self.client.state().runners();
                 let is_here = |id: &RunnerId| runners.get(id).is_none_or(|runner| runner.request.scope == scope);
                 self.suspects.retain(|id, since| *since > began || !is_here(id));
                 let sightings = self.looks.note(self.client.state(), &scope, &look, moment, &self.options);
+                self.absences.judge(self.client.state(), began_boot, &mut look);
                 self.observations.push(Observation::Looked { scope, began, look, sightings });
             }
             (EffectKey::Look(scope), Outcome::Failed(why)) => {

@@ -2,6 +2,8 @@
 
 mod event_store;
 #[cfg(any(test, feature = "testkit"))]
+mod faulty;
+#[cfg(any(test, feature = "testkit"))]
 mod held_laws;
 #[cfg(any(test, feature = "testkit"))]
 pub mod laws;
@@ -10,4 +12,6 @@ mod memory;
 pub mod sqlite;
 
 pub use event_store::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
+#[cfg(any(test, feature = "testkit"))]
+pub use faulty::{Acknowledged, CommitFate, FaultyStore, StoreFaults};
 pub use memory::MemoryStore;

@@ -6,6 +6,7 @@ pub mod history;
 pub mod naive;
 pub mod samples;
 pub mod strategy;
+pub mod torture;
 mod world;
 
 pub use executor::Stuck;

@@ -302,6 +302,14 @@ impl FakeCloud {
         });
     }
 
+    /// Somebody else reboots the machine: what runs on it is lost.
+    pub fn outsider_reboots(&self, machine: &MachineId) {
+        self.at_now(|world, now| {
+            world.plan(now, Due::OutsiderReboots(machine.clone()));
+            world.settle(now);
+        });
+    }
+
     /// Takes the machine off the network, or puts it back.
     pub fn set_network(&self, machine: &MachineId, is_up: bool) {
         self.with_world(|world| {
@@ -332,6 +340,16 @@ impl FakeCloud {
 
     // The truth.
 
+    /// Grows with every change of a machine's state, launches included: whoever knows the number has missed nothing.
+    pub fn changes(&self) -> u64 {
+        self.quietly(|world, _| world.changes)
+    }
+
+    /// How many machines there ever were, those of others included.
+    pub fn machine_count(&self) -> usize {
+        self.quietly(|world, _| world.machines.len())
+    }
+
     /// All machines that there ever were.
     pub fn machines(&self) -> Vec<FakeMachine> {
         self.quietly(|world, _| world.machines.values().cloned().collect())
@@ -353,6 +371,13 @@ impl FakeCloud {
     /// Calls that arrived, those that were refused included.
     pub fn calls(&self, api: Api) -> u64 {
         self.quietly(|world, _| world.calls.get(&api).copied().unwrap_or(0))
+    }
+
+    /// How often each fault came about, by chance or to order, under the name of its field in [`Faults`]. Some come about by
+    /// themselves: `address_reused`, `bucket_empty`, `not_found_alive`, `quota_full`, `refused_then_launched`, `region_down`,
+    /// `terminate_answer_lost`, `token_ended`, `token_seen_again`.
+    pub fn hits(&self) -> BTreeMap<&'static str, u64> {
+        self.quietly(|world, _| world.hits.clone())
     }
 
     /// Most launched machines of this type and asked-for purchase that were not terminated at once, ever.

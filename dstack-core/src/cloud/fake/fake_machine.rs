@@ -35,6 +35,10 @@ pub struct FakeMachine {
     pub address: Option<Address>,
     /// Whether a host could reach it while it runs.
     pub has_network: bool,
+    /// When it was rebooted: what ran on it then is gone.
+    pub reboots: Vec<Boot>,
+    /// From when until when no look knows it, though it lives.
+    pub(super) missing: Option<(Boot, Boot)>,
     pub(super) shown_from: Boot,
     pub(super) is_listed: bool,
     pub(super) cpu: MilliCpu,
@@ -61,6 +65,12 @@ impl FakeMachine {
     /// Whether it takes a slot.
     pub fn is_live(&self) -> bool {
         self.state() != MachineState::Terminated
+    }
+
+    /// Whether the cloud's own listings have it at that moment.
+    pub(super) fn is_shown(&self, now: Boot) -> bool {
+        let is_missing = self.missing.is_some_and(|(from, until)| from <= now && now < until);
+        self.is_listed && self.shown_from <= now && !is_missing
     }
 
     /// When it stopped running, if it has.

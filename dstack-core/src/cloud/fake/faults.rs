@@ -34,6 +34,25 @@ pub struct Faults {
     pub denied: u16,
     /// Launches that are called invalid.
     pub invalid: u16,
+    /// Calls that are answered with an internal error of the cloud, and did nothing.
+    pub error_before: u16,
+    /// Calls that are answered with an internal error of the cloud, and took effect all the same.
+    pub error_after: u16,
+    /// Launches of a type that the zone never has.
+    pub unsupported: u16,
+    /// Spot launches whose price is too low at the moment.
+    pub price_too_low: u16,
+    /// Launches whose token is said to have been used for another request.
+    pub mismatch: u16,
+    /// Machines that no look and no look-up by id knows for up to [`missing_most`](Self::missing_most), some time in their
+    /// life.
+    pub row_missing: u16,
+    /// Spot machines of which the cloud says, without a deadline, that it might take them back, and does not.
+    pub rebalance: u16,
+    /// Machines that somebody else reboots: what runs on them is lost.
+    pub outsider_reboots: u16,
+    /// Machines that are off the network for up to [`outage_most`](Self::outage_most).
+    pub network_lost: u16,
     /// New machines that looks do not show for up to [`hide_most`](Self::hide_most).
     pub new_hidden: u16,
     /// Rows of a look whose state is up to [`stale_most`](Self::stale_most) old.
@@ -80,6 +99,9 @@ pub struct Faults {
     pub stuck_most: Span,
     /// Longest time until something befalls a machine.
     pub life_most: Span,
+    /// Longest time a living machine is missing from looks. A provider for which this is no less than
+    /// [`LaunchTiming::looks_apart`](crate::model::LaunchTiming::looks_apart) cannot be used safely.
+    pub missing_most: Span,
 }
 
 impl Default for Faults {
@@ -103,6 +125,15 @@ impl Faults {
             quota: 0,
             denied: 0,
             invalid: 0,
+            error_before: 0,
+            error_after: 0,
+            unsupported: 0,
+            price_too_low: 0,
+            mismatch: 0,
+            row_missing: 0,
+            rebalance: 0,
+            outsider_reboots: 0,
+            network_lost: 0,
             new_hidden: 0,
             row_stale: 0,
             row_without_token: 0,
@@ -126,10 +157,12 @@ impl Faults {
             stale_most: Span::from_mins(1),
             stuck_most: Span::from_mins(240),
             life_most: Span::from_mins(60),
+            missing_most: Span::from_secs(50),
         }
     }
 
-    /// Everything that passes by itself goes wrong at this rate. Faults that wait for a person (denied, invalid) do not.
+    /// Everything that passes by itself goes wrong at this rate. Faults that wait for a person (denied,
+    /// invalid, unsupported) do not.
     pub const fn everything(per_mille: u16) -> Self {
         Self {
             answer_lost: per_mille,
@@ -141,6 +174,14 @@ impl Faults {
             credentials: per_mille,
             capacity: per_mille,
             quota: per_mille,
+            error_before: per_mille,
+            error_after: per_mille,
+            price_too_low: per_mille,
+            mismatch: per_mille,
+            row_missing: per_mille,
+            rebalance: per_mille,
+            outsider_reboots: per_mille,
+            network_lost: per_mille,
             new_hidden: per_mille,
             row_stale: per_mille,
             row_without_token: per_mille,

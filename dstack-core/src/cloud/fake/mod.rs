@@ -5,6 +5,7 @@ mod fake_cloud;
 mod fake_machine;
 mod faults;
 mod gate;
+mod launches;
 mod offerings;
 mod port;
 mod world;

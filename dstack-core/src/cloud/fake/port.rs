@@ -16,8 +16,10 @@ use crate::model::{LaunchRequest, LogId, MachineId, Offering, Scope, Span};
 
 /// What the way there and back does to a call.
 struct Way {
-    is_lost: bool,
-    is_answer_lost: bool,
+    /// It does nothing, and its caller is told so in these words.
+    lost: Option<&'static str>,
+    /// Its answer is these words, whatever it did.
+    answer_lost: Option<&'static str>,
     is_doubled: bool,
     late: Option<Span>,
     delay: Option<Span>,
@@ -26,34 +28,56 @@ struct Way {
 impl Way {
     /// Of a call that only reads.
     fn reading(world: &mut World) -> Self {
-        let delay = world.script.take(|script| match script {
+        let ordered = world.script.take(|script| match script {
             Script::DelayAnswer(span) => Some(*span),
             _ => None,
         });
         let faults = world.faults.clone();
-        Self {
-            is_lost: world.script.take_equal(&Script::LoseCall) || world.draw.chance(faults.call_lost),
-            is_answer_lost: world.script.take_equal(&Script::LoseAnswer) || world.draw.chance(faults.answer_lost),
-            is_doubled: false,
-            late: None,
-            delay: delay
-                .or_else(|| world.draw.chance(faults.answer_delayed).then(|| world.draw.span(faults.delay_most))),
+        let lost = if world.strikes("call_lost", &Script::LoseCall, faults.call_lost) {
+            Some(LOST)
+        } else {
+            world.befalls("error_before", faults.error_before).then_some(INTERNAL)
+        };
+        let answer_lost = if world.strikes("answer_lost", &Script::LoseAnswer, faults.answer_lost) {
+            Some(LOST)
+        } else {
+            world.befalls("error_after", faults.error_after).then_some(INTERNAL)
+        };
+        if ordered.is_some() {
+            world.hit("answer_delayed");
         }
+        let is_slow = ordered.is_none() && world.befalls("answer_delayed", faults.answer_delayed);
+        let delay = ordered.or_else(|| is_slow.then(|| world.draw.span(faults.delay_most)));
+        Self { lost, answer_lost, is_doubled: false, late: None, delay }
     }
 
     /// Of a call that changes something.
     fn changing(world: &mut World) -> Self {
-        let late = world.script.take(|script| match script {
+        let ordered = world.script.take(|script| match script {
             Script::RunLate(span) => Some(*span),
             _ => None,
         });
         let faults = world.faults.clone();
-        let late = late.or_else(|| world.draw.chance(faults.call_late).then(|| world.draw.span(faults.late_most)));
-        let is_doubled = world.script.take_equal(&Script::DoubleCall) || world.draw.chance(faults.call_doubled);
+        if ordered.is_some() {
+            world.hit("call_late");
+        }
+        let is_late = ordered.is_none() && world.befalls("call_late", faults.call_late);
+        let late = ordered.or_else(|| is_late.then(|| world.draw.span(faults.late_most)));
+        let is_doubled = world.strikes("call_doubled", &Script::DoubleCall, faults.call_doubled);
         Self { late, is_doubled, ..Self::reading(world) }
+    }
+
+    /// The words that the caller gets in the place of an answer, if the call does nothing.
+    fn lost(&self, world: &mut World, region: &str) -> Option<&'static str> {
+        if world.down.contains(region) {
+            world.hit("region_down");
+            return Some(LOST);
+        }
+        self.lost
     }
 }
 
+const INTERNAL: &str = "InternalError";
 const LOST: &str = "the connection was lost";
 
 impl FakeCloud {
@@ -106,12 +130,12 @@ impl FakeCloud {
     ) -> Result<R, CloudError> {
         self.call(api, region.to_owned(), |world, now| {
             let way = Way::reading(world);
-            if way.is_lost || world.down.contains(region) {
-                return (Err(CloudError::Unknown(LOST.into())), way.delay);
+            if let Some(words) = way.lost(world, region) {
+                return (Err(CloudError::Unknown(words.into())), way.delay);
             }
             let reply = world.refuse(region).and_then(|()| effect(world, now));
-            let lost = || Err(CloudError::Unknown(LOST.into()));
-            (if way.is_answer_lost { lost() } else { reply }, way.delay)
+            let lost = |words: &str| Err(CloudError::Unknown(words.into()));
+            (way.answer_lost.map_or(reply, lost), way.delay)
         })
         .await
     }
@@ -119,7 +143,10 @@ impl FakeCloud {
 
 fn is_throttled(world: &mut World, tokens: u32, now: Boot, of: fn(&mut Buckets) -> &mut Bucket) -> bool {
     let empty = world.buckets.as_mut().is_some_and(|buckets| of(buckets).take(tokens, now).is_err());
-    empty || world.draw.chance(world.faults.throttled)
+    if empty {
+        world.hit("bucket_empty");
+    }
+    empty || world.befalls("throttled", world.faults.throttled)
 }
 
 impl World {
@@ -128,7 +155,7 @@ impl World {
         if !self.offerings.iter().any(|offering| offering.scope.region == region) {
             return Err(no_region(region));
         }
-        if self.draw.chance(self.faults.credentials) {
+        if self.befalls("credentials", self.faults.credentials) {
             return Err(CloudError::Credentials("RequestExpired".into()));
         }
         Ok(())
@@ -159,14 +186,17 @@ impl World {
             other => LaunchError::Invalid(other.to_string()),
         })?;
         let faults = self.faults.clone();
-        if self.draw.chance(faults.quota) {
+        if self.befalls("quota", faults.quota) {
             return Err(LaunchError::Quota("VcpuLimitExceeded".into()));
         }
-        if self.draw.chance(faults.denied) {
+        if self.befalls("denied", faults.denied) {
             return Err(LaunchError::Denied("UnauthorizedOperation".into()));
         }
-        if self.draw.chance(faults.invalid) {
+        if self.befalls("invalid", faults.invalid) {
             return Err(LaunchError::Invalid("InvalidAMIID.NotFound".into()));
+        }
+        if self.befalls("mismatch", faults.mismatch) {
+            return Err(LaunchError::Mismatch("IdempotentParameterMismatch".into()));
         }
         self.launch(request, now)
     }
@@ -192,7 +222,7 @@ impl World {
 
     fn look_call(&mut self, scope: &Scope, log: LogId, known: &[Known], now: Boot) -> Result<Look, CloudError> {
         self.refuse_scope(scope)?;
-        let is_shown = |machine: &&FakeMachine| is_in(machine, scope) && machine.is_listed && machine.shown_from <= now;
+        let is_shown = |machine: &&FakeMachine| is_in(machine, scope) && machine.is_shown(now);
         let shown: Vec<FakeMachine> = self.machines.values().filter(is_shown).cloned().collect();
         let listed: Vec<&FakeMachine> = shown.iter().filter(|machine| machine.owner == Some(log)).collect();
         self.pages(listed.len(), now)?;
@@ -227,7 +257,7 @@ impl World {
             if is_throttled(self, 1, now, |buckets| &mut buckets.look) {
                 return Err(CloudError::Throttled("RequestLimitExceeded".into()));
             }
-            if self.script.take_equal(&Script::FailPage(page)) || self.draw.chance(self.faults.page_fails) {
+            if self.strikes("page_fails", &Script::FailPage(page), self.faults.page_fails) {
                 return Err(CloudError::Unknown(format!("page {page} of the listing did not come")));
             }
         }
@@ -235,12 +265,13 @@ impl World {
     }
 
     fn row(&mut self, machine: &FakeMachine, now: Boot) -> Seen {
-        let drawn =
-            if self.draw.chance(self.faults.row_stale) { self.draw.span(self.faults.stale_most) } else { Span::ZERO };
+        let is_stale = self.befalls("row_stale", self.faults.row_stale);
+        let drawn = if is_stale { self.draw.span(self.faults.stale_most) } else { Span::ZERO };
         let lag = drawn.max(self.stale).to_std();
         let state = machine.state_at(Boot(now.0.saturating_sub(lag)));
-        let has_token = !self.draw.chance(self.faults.row_without_token);
-        let has_address = !self.draw.chance(self.faults.row_without_address) && state != MachineState::Pending;
+        let has_token = !self.befalls("row_without_token", self.faults.row_without_token);
+        let has_address =
+            !self.befalls("row_without_address", self.faults.row_without_address) && state != MachineState::Pending;
         Seen {
             id: machine.id.clone(),
             token: machine.token.clone().filter(|_| has_token),
@@ -283,21 +314,25 @@ impl CloudProvider for FakeCloud {
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        let lost = || Err(LaunchError::Unknown(LOST.into()));
+        let lost = |words: &str| Err(LaunchError::Unknown(words.into()));
         self.call((Api::Launch, "launch"), request.token().0, |world, now| {
             let way = Way::changing(world);
-            if way.is_lost || world.down.contains(&request.scope.region) {
-                return (lost(), way.delay);
+            if let Some(words) = way.lost(world, &request.scope.region) {
+                return (lost(words), way.delay);
             }
             if let Some(late) = way.late {
                 world.plan(now.plus(late.to_std()), Due::LateLaunch(Box::new(request.clone())));
-                return (lost(), way.delay);
+                return (lost(LOST), way.delay);
             }
             let mut reply = world.launch_call(request, now);
-            if way.is_doubled && reply.is_ok() {
+            if way.is_doubled && !matches!(reply, Err(LaunchError::Throttled(_) | LaunchError::Credentials(_))) {
+                let was_refused = reply.is_err();
                 reply = world.launch(request, now);
+                if was_refused && reply.is_ok() {
+                    world.hit("refused_then_launched");
+                }
             }
-            (if way.is_answer_lost { lost() } else { reply }, way.delay)
+            (way.answer_lost.map_or(reply, lost), way.delay)
         })
         .await
     }
@@ -308,22 +343,25 @@ impl CloudProvider for FakeCloud {
     }
 
     async fn terminate(&self, scope: &Scope, machines: &[MachineId]) -> Vec<Result<(), CloudError>> {
-        let lost = || vec![Err(CloudError::Unknown(LOST.into())); machines.len()];
+        let lost = |words: &str| vec![Err(CloudError::Unknown(words.into())); machines.len()];
         let subject = machines.iter().map(|id| id.0.as_str()).collect::<Vec<_>>().join(" ");
         self.call((Api::Terminate, "terminate"), subject, |world, now| {
             let way = Way::changing(world);
-            if way.is_lost || world.down.contains(&scope.region) {
-                return (lost(), way.delay);
+            if let Some(words) = way.lost(world, &scope.region) {
+                return (lost(words), way.delay);
             }
             if let Some(late) = way.late {
                 world.plan(now.plus(late.to_std()), Due::LateTerminate(machines.to_vec()));
-                return (lost(), way.delay);
+                return (lost(LOST), way.delay);
             }
             let mut reply = world.terminate_call(scope, machines, now);
             if way.is_doubled {
                 reply = world.terminate_call(scope, machines, now);
             }
-            (if way.is_answer_lost { lost() } else { reply }, way.delay)
+            if way.answer_lost.is_some() {
+                world.hit("terminate_answer_lost");
+            }
+            (way.answer_lost.map_or(reply, lost), way.delay)
         })
         .await
     }

@@ -1,16 +1,13 @@
 //! The fake cloud's truth, and what calls and time do to it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
 
 use super::super::bucket::Bucket;
-use super::super::{CloudError, LaunchError, Machine, MachineState, Notice};
+use super::super::{CloudError, MachineState, Notice};
 use super::faults::{Faults, Script, Scripted, Throttling};
 use super::{Draw, FakeMachine, builtin_offerings};
 use crate::clock::Boot;
-use crate::model::{
-    Address, At, LaunchOptions, LaunchRequest, MachineId, MilliCpu, Offering, Purchase, Scope, Span, Token,
-};
+use crate::model::{Address, At, LaunchRequest, MachineId, MilliCpu, Offering, Purchase, Span, Token};
 
 /// Time between a spot notice and the end of its machine.
 pub(super) const NOTICE_TIME: Span = Span::from_secs(120);
@@ -41,6 +38,8 @@ pub(super) enum Due {
     Announced(MachineId, Option<Boot>),
     OutsiderTerminates(MachineId),
     OutsiderHalts(MachineId),
+    OutsiderReboots(MachineId),
+    Network(MachineId, bool),
     LateLaunch(Box<LaunchRequest>),
     LateTerminate(Vec<MachineId>),
 }
@@ -92,8 +91,12 @@ pub(super) struct World {
     pub(super) calls: BTreeMap<Api, u64>,
     pub(super) notices: VecDeque<Notice>,
     pub(super) max_live: BTreeMap<(String, Purchase), usize>,
-    live: BTreeMap<(String, Purchase), usize>,
-    tokens: BTreeMap<(String, String, Token), MachineId>,
+    /// Grows with every change of a machine's state, its launch included.
+    pub(super) changes: u64,
+    /// How often each fault came about, by its name.
+    pub(super) hits: BTreeMap<&'static str, u64>,
+    pub(super) live: BTreeMap<(String, Purchase), usize>,
+    pub(super) tokens: BTreeMap<(String, String, Token), MachineId>,
     agenda: BTreeMap<(Boot, u64), Due>,
     due_number: u64,
     free_addresses: BTreeSet<u32>,
@@ -126,6 +129,8 @@ impl World {
             calls: BTreeMap::new(),
             notices: VecDeque::new(),
             max_live: BTreeMap::new(),
+            changes: 0,
+            hits: BTreeMap::new(),
             live: BTreeMap::new(),
             tokens: BTreeMap::new(),
             agenda: BTreeMap::new(),
@@ -134,6 +139,29 @@ impl World {
             addresses: 0,
             wall_offset_micros: 0,
         }
+    }
+
+    /// Notes that this fault came about.
+    pub(super) fn hit(&mut self, fault: &'static str) {
+        *self.hits.entry(fault).or_default() += 1;
+    }
+
+    /// Whether this fault comes about now, by chance.
+    pub(super) fn befalls(&mut self, fault: &'static str, per_mille: u16) -> bool {
+        let is_hit = self.draw.chance(per_mille);
+        if is_hit {
+            self.hit(fault);
+        }
+        is_hit
+    }
+
+    /// Whether this fault comes about now, to order or by chance.
+    pub(super) fn strikes(&mut self, fault: &'static str, order: &Script, per_mille: u16) -> bool {
+        if self.script.take_equal(order) {
+            self.hit(fault);
+            return true;
+        }
+        self.befalls(fault, per_mille)
     }
 
     pub(super) fn plan(&mut self, at: Boot, due: Due) {
@@ -194,6 +222,19 @@ impl World {
                     self.enter(&id, MachineState::Halted, at);
                 }
             }
+            Due::OutsiderReboots(id) => {
+                if self.state(&id) == Some(MachineState::Running)
+                    && let Some(machine) = self.machines.get_mut(&id)
+                {
+                    machine.reboots.push(at);
+                    self.hit("outsider_reboots");
+                }
+            }
+            Due::Network(id, is_up) => {
+                if let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.has_network != is_up) {
+                    machine.has_network = is_up;
+                }
+            }
             Due::LateLaunch(request) => {
                 // Nobody hears the answer.
                 let _unheard = self.launch(&request, at);
@@ -225,12 +266,16 @@ impl World {
     fn enter(&mut self, id: &MachineId, state: MachineState, at: Boot) {
         let Some(machine) = self.machines.get_mut(id).filter(|machine| machine.is_live()) else { return };
         machine.history.push((at, state));
+        self.changes += 1;
         match state {
             MachineState::Running => {
-                let number = self.free_addresses.pop_first().unwrap_or_else(|| {
+                let number = if let Some(number) = self.free_addresses.pop_first() {
+                    *self.hits.entry("address_reused").or_default() += 1;
+                    number
+                } else {
                     self.addresses += 1;
                     self.addresses
-                });
+                };
                 machine.address_number = Some(number);
                 machine.address =
                     Some(Address(format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255)));
@@ -243,7 +288,7 @@ impl World {
                 {
                     *live -= 1;
                 }
-                let is_forgotten = self.draw.chance(self.faults.forgotten_early);
+                let is_forgotten = self.befalls("forgotten_early", self.faults.forgotten_early);
                 let remember = if is_forgotten { Span::ZERO } else { self.remember };
                 self.plan(at.plus(remember.to_std()), Due::Vanishes(id.clone()));
             }
@@ -261,8 +306,11 @@ impl World {
             Script::StickTerminate(span) => Some(*span),
             _ => None,
         });
-        let stuck = scripted
-            .or_else(|| self.draw.chance(self.faults.terminate_stuck).then(|| self.draw.span(self.faults.stuck_most)));
+        if scripted.is_some() {
+            self.hit("terminate_stuck");
+        }
+        let is_stuck = scripted.is_none() && self.befalls("terminate_stuck", self.faults.terminate_stuck);
+        let stuck = scripted.or_else(|| is_stuck.then(|| self.draw.span(self.faults.stuck_most)));
         let length = stuck.unwrap_or(self.shutdown).max(self.shutdown);
         self.give_reason(id, reason);
         self.enter(id, MachineState::ShuttingDown, at);
@@ -271,191 +319,17 @@ impl World {
     }
 
     pub(super) fn terminate(&mut self, id: &MachineId, at: Boot) -> Result<(), CloudError> {
-        let known = self.machines.get(id).is_some_and(|machine| machine.is_listed && machine.shown_from <= at);
-        if !known {
+        let found = self.machines.get(id);
+        if !found.is_some_and(|machine| machine.is_shown(at)) {
+            if found.is_some_and(FakeMachine::is_live) {
+                self.hit("not_found_alive");
+            }
             return Err(CloudError::NotFound);
         }
-        if self.script.take_equal(&Script::RefuseTerminate) || self.draw.chance(self.faults.terminate_refused) {
+        if self.strikes("terminate_refused", &Script::RefuseTerminate, self.faults.terminate_refused) {
             return Err(CloudError::Denied(format!("OperationNotPermitted: {id} is protected against termination")));
         }
         self.shut_down(id, "Client.UserInitiatedShutdown", at);
         Ok(())
     }
-
-    /// A launch's effect, without the faults of the way there and back.
-    pub(super) fn launch(&mut self, request: &LaunchRequest, at: Boot) -> Result<Machine, LaunchError> {
-        let key = (request.scope.region.clone(), request.zone.clone(), request.token());
-        if let Some(machine) = self.tokens.get(&key).and_then(|id| self.machines.get(id)) {
-            return Self::launched_before(machine, request);
-        }
-        let offering = self.sold(request)?;
-        let pool = (request.rule.instance_type.clone(), request.zone.clone(), request.rule.purchase);
-        self.afford(&pool, offering.cpu, at)?;
-        if let Some(left) = self.capacity.get_mut(&pool) {
-            *left -= 1;
-        }
-        let on_demand = request.rule.purchase == Purchase::Spot
-            && (self.script.take_equal(&Script::GiveOnDemand) || self.draw.chance(self.faults.on_demand_for_spot));
-        let mut machine = self.new_machine(&request.scope, &request.zone, &offering, at);
-        machine.purchase = if on_demand { Purchase::OnDemand } else { request.rule.purchase };
-        machine.token = Some(request.token());
-        machine.owner = Some(request.log);
-        machine.image.clone_from(&request.image);
-        machine.options.clone_from(&request.options);
-        let hidden =
-            if self.draw.chance(self.faults.new_hidden) { self.draw.span(self.faults.hide_most) } else { Span::ZERO };
-        machine.shown_from = at.plus(hidden.max(self.hide_new).to_std());
-        let count = self.live.entry((request.rule.instance_type.clone(), request.rule.purchase)).or_default();
-        *count += 1;
-        let most = self.max_live.entry((request.rule.instance_type.clone(), request.rule.purchase)).or_default();
-        *most = (*most).max(*count);
-        self.tokens.insert(key, machine.id.clone());
-        let answer = Machine { id: machine.id.clone(), address: None, purchase: machine.purchase };
-        self.add(machine, at);
-        Ok(answer)
-    }
-
-    fn launched_before(machine: &FakeMachine, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        let same = machine.instance_type == request.rule.instance_type
-            && machine.asked == request.rule.purchase
-            && machine.image == request.image
-            && machine.options == request.options
-            && machine.scope.account == request.scope.account
-            && machine.owner == Some(request.log);
-        if !same {
-            return Err(LaunchError::Mismatch("IdempotentParameterMismatch".into()));
-        }
-        if machine.state() == MachineState::Terminated {
-            return Err(LaunchError::Ended);
-        }
-        Ok(Machine { id: machine.id.clone(), address: machine.address.clone(), purchase: machine.purchase })
-    }
-
-    fn sold(&self, request: &LaunchRequest) -> Result<Offering, LaunchError> {
-        let region = || self.offerings.iter().filter(|offering| offering.scope.region == request.scope.region);
-        if !region().any(|offering| offering.zones.contains(&request.zone)) {
-            return Err(LaunchError::Invalid(format!("InvalidZone.NotFound: {}", request.zone)));
-        }
-        let wanted = (&request.rule.instance_type, request.rule.purchase);
-        let sold = region().find(|offering| (&offering.instance_type, offering.purchase) == wanted);
-        let Some(offering) = sold else {
-            return Err(LaunchError::Invalid(format!("InvalidInstanceType: {} {}", wanted.0, wanted.1)));
-        };
-        if !offering.zones.contains(&request.zone) {
-            let why = format!("Unsupported: {} in {}", wanted.0, request.zone);
-            return Err(LaunchError::Capacity { why, all_zones: false, permanent: true });
-        }
-        Ok(offering.clone())
-    }
-
-    /// Whether there is capacity and quota for one more.
-    fn afford(&mut self, pool: &Pool, cpu: MilliCpu, at: Boot) -> Result<(), LaunchError> {
-        if let Some(most) = self.quota.get(&pool.2) {
-            let used: u64 =
-                self.machines.values().filter(|machine| counts_for_quota(machine, pool.2)).map(|m| m.cpu.0).sum();
-            if used + cpu.0 > most.0 {
-                return Err(LaunchError::Quota(match pool.2 {
-                    Purchase::Spot => "MaxSpotInstanceCountExceeded".into(),
-                    Purchase::OnDemand => "VcpuLimitExceeded".into(),
-                }));
-            }
-        }
-        if self.draw.chance(self.faults.capacity) {
-            let length = self.draw.span(self.faults.outage_most);
-            self.outages.insert(pool.clone(), at.plus(length.to_std()));
-        }
-        let is_out = self.outages.get(pool).is_some_and(|until| at < *until) || self.capacity.get(pool) == Some(&0);
-        if is_out {
-            let why = format!("InsufficientInstanceCapacity: {} {} in {}", pool.0, pool.2, pool.1);
-            return Err(LaunchError::Capacity { why, all_zones: false, permanent: false });
-        }
-        Ok(())
-    }
-
-    pub(super) fn new_machine(&mut self, scope: &Scope, zone: &str, offering: &Offering, at: Boot) -> FakeMachine {
-        FakeMachine {
-            id: MachineId(format!("i-0{:016x}", self.draw.bits())),
-            scope: scope.clone(),
-            zone: zone.to_owned(),
-            instance_type: offering.instance_type.clone(),
-            asked: offering.purchase,
-            purchase: offering.purchase,
-            token: None,
-            owner: None,
-            image: offering.image.clone(),
-            options: LaunchOptions::default(),
-            history: vec![(at, MachineState::Pending)],
-            reason: None,
-            address: None,
-            has_network: true,
-            shown_from: at,
-            is_listed: true,
-            cpu: offering.cpu,
-            address_number: None,
-        }
-    }
-
-    /// Takes a new machine in and draws what will befall it.
-    pub(super) fn add(&mut self, mut machine: FakeMachine, at: Boot) {
-        let id = machine.id.clone();
-        let scripted = self.script.take(|script| match script {
-            Script::FailBoot(reason) => Some(reason.clone()),
-            _ => None,
-        });
-        let fails = scripted.or_else(|| {
-            self.draw.chance(self.faults.boot_fails).then(|| "Server.InsufficientInstanceCapacity".to_owned())
-        });
-        machine.has_network =
-            !(self.script.take_equal(&Script::NeverReachable) || self.draw.chance(self.faults.never_reachable));
-        let is_spot = machine.purchase == Purchase::Spot;
-        self.machines.insert(id.clone(), machine);
-        let boots = at.plus(self.boot.to_std());
-        match fails {
-            Some(reason) => self.plan(boots, Due::FailsBoot(id.clone(), reason)),
-            None => self.plan(boots, Due::Boots(id.clone())),
-        }
-        if is_spot && self.draw.chance(self.faults.interrupted) {
-            let notice = self.some_time(at);
-            self.take_back(&id, notice, Some(NOTICE_TIME));
-        }
-        if is_spot && self.draw.chance(self.faults.interrupted_unannounced) {
-            let end = self.some_time(at);
-            self.take_back(&id, end, None);
-        }
-        if is_spot && self.draw.chance(self.faults.notice_only) {
-            let notice = self.some_time(at);
-            self.plan(notice, Due::Announced(id.clone(), Some(notice.plus(NOTICE_TIME.to_std()))));
-        }
-        if self.draw.chance(self.faults.outsider_terminates) {
-            let end = self.some_time(at);
-            self.plan(end, Due::OutsiderTerminates(id.clone()));
-        }
-        if self.draw.chance(self.faults.outsider_halts) {
-            let end = self.some_time(at);
-            self.plan(end, Due::OutsiderHalts(id));
-        }
-        self.settle(at);
-    }
-
-    fn some_time(&mut self, from: Boot) -> Boot {
-        from.plus(self.draw.span(self.faults.life_most).to_std())
-    }
-
-    /// Plans the end of a spot machine: at once, or that much after a notice.
-    pub(super) fn take_back(&mut self, id: &MachineId, from: Boot, notice: Option<Span>) {
-        let end = from.plus(notice.map_or(Duration::ZERO, Span::to_std));
-        if notice.is_some() {
-            self.plan(from, Due::Announced(id.clone(), Some(end)));
-        }
-        self.plan(end, Due::TakenBack(id.clone()));
-    }
-}
-
-fn counts_for_quota(machine: &FakeMachine, purchase: Purchase) -> bool {
-    machine.purchase == purchase
-        && match (purchase, machine.state()) {
-            (_, MachineState::Terminated) => false,
-            (Purchase::OnDemand, MachineState::Pending | MachineState::Halted) => false,
-            (Purchase::OnDemand, MachineState::Running | MachineState::ShuttingDown) | (Purchase::Spot, _) => true,
-        }
 }

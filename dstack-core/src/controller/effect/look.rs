@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::outcome::Outcome;
+use crate::clock::Boot;
 use crate::cloud::Known;
 use crate::controller::ports::Provider;
 use crate::model::{At, LogId, Observation, RuleKey, Scope};
@@ -12,7 +13,7 @@ pub(in crate::controller) async fn look(
     scope: Scope,
     log: LogId,
     known: Vec<Known>,
-    began: At,
+    began: (At, Boot),
 ) -> Outcome {
     // Keys that were changed to another account would list that account: complete, empty, and no evidence.
     match provider.cloud.scope(&scope.region).await {

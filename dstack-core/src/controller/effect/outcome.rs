@@ -32,8 +32,8 @@ pub(in crate::controller) enum Outcome {
     Begun,
     /// The attempt's end was asked for: following it will show it.
     Closed,
-    /// A complete look that began at this log time.
-    Looked { began: At, look: Look },
+    /// A complete look that began at this log time, and then by our clock.
+    Looked { began: (At, Boot), look: Look },
     /// The provider takes a machine back.
     Noticed(Notice),
     /// The folder is empty, or is left to the runner's end.

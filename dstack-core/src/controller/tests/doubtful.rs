@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::lives::{allow, name, outcomes, script};
-use super::shaky_store::{Fate, ShakyStore};
 use crate::Client;
 use crate::clock::{Boot, Clock as _};
 use crate::controller::{Controller, Options};
 use crate::model::state::{Outcome, Phase};
 use crate::model::{AppendId, Event, Record, RunId, Seq};
-use crate::store::EventStore as _;
+use crate::store::{CommitFate as Fate, EventStore as _, FaultyStore};
 use crate::testkit::World;
 
 /// A world with a run of this many workflows in its log, one runner allowed, and a controller whose store meets this fate.
@@ -19,7 +18,7 @@ fn world_with(
     fate: impl FnMut(&[AppendId]) -> Fate + Send + 'static,
 ) -> (World, Controller, Client, RunId) {
     let world = World::new(7);
-    let store = ShakyStore::new(Arc::clone(&world.store), fate);
+    let store = FaultyStore::new(Arc::clone(&world.store) as _, Arc::clone(&world.clock) as _, 7).with_fates(fate);
     let specs = (0..workflows).map(|number| script(&format!("w{number}"), &["sleep 30", "exit 0"])).collect();
     let (run, submit) = world.submission(name("demo"), specs);
     let mut client = world.client();

@@ -1,9 +1,9 @@
 //! Controllers in virtual time: whole lives, and lives full of faults.
 
 mod doubtful;
+mod jumps;
 mod lives;
 mod seen;
-mod shaky_store;
 mod starts;
 mod strays;
 mod swarm;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lives::{allow, name, script};
-use super::shaky_store::ShakyStore;
 use crate::Client;
 use crate::clock::{Boot, Clock};
 use crate::cloud::{Draw, Faults};
@@ -13,6 +12,7 @@ use crate::controller::{Controller, Options};
 use crate::host::HostFaults;
 use crate::model::state::Phase;
 use crate::model::{Command, Purchase, Span};
+use crate::store::{FaultyStore, StoreFaults};
 use crate::testkit::World;
 
 const MAX: u32 = 3;
@@ -26,8 +26,11 @@ async fn mortal_controller(world: &World, seed: u64) {
     while world.clock.boot() < end {
         let life = world.clock.boot().plus(Duration::from_millis(draw.below(600_000)));
         let options = Options { patience: Duration::from_secs(draw.below(2) * 60), ..Options::default() };
-        let store = ShakyStore::by_chance(Arc::clone(&world.store), draw.below(u64::MAX), seed % 8);
-        let client = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);
+        let bad = u16::try_from(seed % 8 * 5).unwrap_or(0);
+        let faults = StoreFaults { ack_lost: bad, append_lost: bad, ..StoreFaults::default() };
+        let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+        let store = FaultyStore::new(Arc::clone(&world.store) as _, Arc::clone(&clock), draw.bits());
+        let client = Client::new(Arc::new(store.with_faults(faults)), clock);
         let mut controller = Controller::new(client, world.ports(), options);
         // It may end of itself when the log cannot be used or nothing is owed: the next one looks again.
         let _ = controller.run_until_idle_or(world.clock.sleep_until(life)).await;

@@ -160,6 +160,13 @@ impl Attempt {
         }
     }
 
+    /// The machine was rebooted at that moment: what ran then is gone, and left no exit record.
+    pub(super) fn reboot(&mut self, at: Boot) {
+        if let Some(run) = self.run.as_mut().filter(|run| run.began <= at && at < run.end) {
+            (run.end, run.how) = (at, End::Lost);
+        }
+    }
+
     pub(super) fn progress(&self, now: Boot) -> Progress {
         match (&self.run, self.verdict) {
             (Some(run), _) if now < run.end => Progress::Running,
@@ -171,6 +178,19 @@ impl Attempt {
             (None, Some(Verdict::Begun)) => Progress::Lost,
             (None, None) => Progress::Staged,
         }
+    }
+
+    /// Its folder vanishes, and what ran with it: its supervisor cannot go on. What had ended stays told, without its files.
+    pub(super) fn wipe(&mut self, now: Boot) {
+        self.release();
+        if let Some(run) = self.run.as_mut().filter(|run| now < run.end) {
+            (run.end, run.how) = (now, End::Lost);
+        }
+    }
+
+    /// What it has printed, whether or not it is still there.
+    pub(super) fn all_printed(&self, now: Boot) -> &[u8] {
+        self.run.as_ref().map_or(&[], |run| run.printed(now))
     }
 
     pub(super) fn printed(&self, now: Boot) -> &[u8] {

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use super::attempt::{Attempt, Simulated};
 use crate::clock::{Boot, Clock};
 use crate::cloud::{Draw, FakeCloud, FakeMachine, Gate, MachineState, NoWait};
-use crate::host::{HostError, Job};
-use crate::model::{AttemptId, MachineId, Place, Span, WorkflowId};
+use crate::host::{HostError, Job, Progress};
+use crate::model::{AttemptId, Exit, MachineId, Place, Span, WorkflowId};
 
 /// Faults by chance; every rate is per mille of calls or of starts. All are 0 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub(super) struct Runner {
     pub(super) cut_until: Boot,
     pub(super) is_changed: bool,
     pub(super) is_full: bool,
+    /// How many of its machine's reboots have been taken into account.
+    pub(super) reboots: usize,
 }
 
 pub(super) struct Runners {
@@ -88,10 +90,27 @@ pub(super) struct Runners {
     pub(super) starts: Vec<(AttemptId, MachineId)>,
     pub(super) faults: HostFaults,
     pub(super) draw: Draw,
+    /// How often each fault came about, by its name.
+    pub(super) hits: BTreeMap<&'static str, u64>,
     pub(super) lose_answers: u32,
     pub(super) lose_calls: u32,
     pub(super) simulate: Option<Simulate>,
     pub(super) gate: Arc<dyn Gate>,
+}
+
+impl Runners {
+    pub(super) fn hit(&mut self, fault: &'static str) {
+        *self.hits.entry(fault).or_default() += 1;
+    }
+
+    /// Whether this fault comes about now, by chance.
+    pub(super) fn befalls(&mut self, fault: &'static str, per_mille: u16) -> bool {
+        let is_hit = self.draw.chance(per_mille);
+        if is_hit {
+            self.hit(fault);
+        }
+        is_hit
+    }
 }
 
 pub(super) struct Inner {
@@ -131,6 +150,7 @@ impl FakeHost {
             starts: Vec::new(),
             faults: HostFaults::default(),
             draw: Draw::new(seed),
+            hits: BTreeMap::new(),
             lose_answers: 0,
             lose_calls: 0,
             simulate: None,
@@ -213,6 +233,65 @@ impl FakeHost {
         });
     }
 
+    /// The attempt's folder vanishes from its runner: its job deleted what is ours.
+    pub fn wipe(&self, machine: &MachineId, attempt: AttemptId) {
+        self.change(machine, |runner, now| {
+            if let Some(attempt) = runner.attempts.get_mut(&attempt) {
+                attempt.wipe(now);
+            }
+        });
+    }
+
+    /// How often each fault came about, under the name of its field in [`HostFaults`]. `started_twice` counts starts that
+    /// found the attempt begun, `start_refused` those that found it closed.
+    pub fn hits(&self) -> BTreeMap<&'static str, u64> {
+        self.with(|runners, _| runners.hits.clone())
+    }
+
+    /// How many commands were ever started.
+    pub fn start_count(&self) -> usize {
+        self.with(|runners, _| runners.starts.len())
+    }
+
+    /// Commands that were started, but for the first so many; oldest first.
+    pub fn starts_after(&self, count: usize) -> Vec<(AttemptId, MachineId)> {
+        self.with(|runners, _| runners.starts.iter().skip(count).cloned().collect())
+    }
+
+    /// The exit record that the attempt's command has left on this machine, if it has.
+    pub fn exit_of(&self, machine: &MachineId, attempt: AttemptId) -> Option<Exit> {
+        self.settle_reboots(machine);
+        self.with(|runners, now| match runners.runners.get(machine)?.attempts.get(&attempt)?.progress(now) {
+            Progress::Exited(exit) => Some(exit),
+            Progress::Staged | Progress::Running | Progress::NeverBegun | Progress::Lost => None,
+        })
+    }
+
+    /// What the attempt's command has printed on this machine until now.
+    pub fn printed_by(&self, machine: &MachineId, attempt: AttemptId) -> Vec<u8> {
+        self.settle_reboots(machine);
+        self.with(|runners, now| {
+            let attempt = runners.runners.get(machine).and_then(|runner| runner.attempts.get(&attempt));
+            attempt.map_or_else(Vec::new, |attempt| attempt.all_printed(now).to_vec())
+        })
+    }
+
+    /// Takes the reboots of a machine into account.
+    pub(super) fn settle_reboots(&self, machine: &MachineId) {
+        let Some(cloud) = &self.inner.cloud else { return };
+        let reboots = cloud.machine(machine).map(|machine| machine.reboots).unwrap_or_default();
+        if reboots.is_empty() {
+            return;
+        }
+        self.with(|runners, _| {
+            let Some(runner) = runners.runners.get_mut(machine) else { return };
+            for reboot in reboots.iter().skip(runner.reboots) {
+                runner.attempts.values_mut().for_each(|attempt| attempt.reboot(*reboot));
+            }
+            runner.reboots = reboots.len();
+        });
+    }
+
     /// How often the attempt's command was started, on all machines together.
     pub fn starts(&self, attempt: AttemptId) -> usize {
         self.with(|runners, _| runners.starts.iter().filter(|(started, _)| *started == attempt).count())
@@ -232,6 +311,7 @@ impl FakeHost {
     }
 
     fn ran(&self, attempt: AttemptId, machine: MachineId) -> Option<Ran> {
+        self.settle_reboots(&machine);
         let over = self.inner.cloud.as_ref().and_then(|cloud| cloud.machine(&machine)).and_then(|it| it.ran_until());
         self.with(|runners, now| {
             let found = runners.runners.get(&machine)?.attempts.get(&attempt)?;
@@ -242,6 +322,7 @@ impl FakeHost {
 
     /// Whether the place can be reached now, the link's and the machine's state considered.
     pub(super) fn reach(&self, place: &Place) -> Result<(), HostError> {
+        self.settle_reboots(&place.machine);
         let (is_cut, is_changed) = self.with(|runners, now| {
             let runner = runners.runners.get(&place.machine);
             (runner.is_some_and(|it| now < it.cut_until), runner.is_some_and(|it| it.is_changed))

@@ -1,0 +1,81 @@
+//! Real controllers in a world where everything goes wrong, schedule after schedule, all of it from one seed.
+//!
+//! `cargo run --release -p examples --example torture -- --schedules 3000 --seed 1 --json` prints what was done and seen. A
+//! schedule that breaks a property is printed with its options, smaller ones that break it too, and the command that
+//! repeats it.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use dstack_core::testkit::torture::{self, Options, Report, Swarm};
+
+/// Tries the controller in a simulated world full of faults.
+#[derive(Debug, Parser)]
+#[command(name = "torture")]
+struct Args {
+    /// How many schedules are run; 3000 or more fail unless they have seen everything
+    #[arg(long, default_value_t = 1_000)]
+    schedules: u64,
+    /// What all schedules follow from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Go on after a schedule that breaks a property
+    #[arg(long)]
+    keep_going: bool,
+    /// Do not look for smaller options
+    #[arg(long)]
+    no_shrink: bool,
+    /// Run the one schedule with these options
+    #[arg(long, value_name = "JSON", conflicts_with_all = ["schedules", "seed"])]
+    replay: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.replay {
+        Some(options) => replay(options),
+        None => run(&args),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
+    let options =
+        Options { schedules: args.schedules, seed: args.seed, keep_going: args.keep_going, shrinks: !args.no_shrink };
+    let report = torture::campaign(&options);
+    print(&text(&report, args.json)?)?;
+    Ok(!report.has_failed())
+}
+
+fn text(report: &Report, is_json: bool) -> Result<String, Box<dyn Error>> {
+    Ok(if is_json { serde_json::to_string_pretty(report)? + "\n" } else { report.to_string() })
+}
+
+fn replay(options: &str) -> Result<bool, Box<dyn Error>> {
+    let swarm: Swarm = serde_json::from_str(options)?;
+    let outcome = torture::run(&swarm);
+    match &outcome.violation {
+        Some(broken) => print(&format!("{} is broken after {} steps: {}\n", broken.property, broken.step, broken.why))?,
+        None => print(&format!("nothing is broken in {} steps\n", outcome.steps))?,
+    }
+    Ok(outcome.violation.is_none())
+}
+
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
