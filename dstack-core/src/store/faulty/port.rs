@@ -55,6 +55,15 @@ impl FaultyStore {
         Ok(())
     }
 
+    /// An append at a place where the log does not end for this handle.
+    async fn append_elsewhere(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        let outcome = self.inner.append(expected, batch).await;
+        if matches!(outcome, Err(AppendError::Conflict { .. })) {
+            self.shared.with(|common| common.hit("conflict"));
+        }
+        outcome
+    }
+
     /// The head as it was some records ago, but not before what the caller has seen.
     async fn stale(&self, newest: Head) -> Result<Head, StoreError> {
         let seen = self.lock().seen;
@@ -83,6 +92,7 @@ impl FaultyStore {
 impl EventStore for FaultyStore {
     async fn head(&self) -> Result<Head, StoreError> {
         self.enter("head").await?;
+        self.commit(None).await.map_err(|_| unreachable("what was held may be lost"))?;
         let newest = self.inner.head().await?;
         let head = self.stale(newest).await?;
         {
@@ -99,9 +109,9 @@ impl EventStore for FaultyStore {
             let appended = self.commit(Some((expected, batch))).await;
             appended.map(|appended| appended.expect("there was something to commit"))
         } else {
+            // It conflicts, or is known already: nothing is committed that could be lost.
             self.commit(None).await?;
-            let appended = self.commit(Some((expected, batch))).await;
-            appended.map(|appended| appended.expect("there was something to commit"))
+            self.append_elsewhere(expected, batch).await
         };
         self.pass("append", Moment::BeforeReply).await;
         outcome
@@ -117,9 +127,9 @@ impl EventStore for FaultyStore {
             self.lock().held.push((expected, batch.clone()));
             Ok(Appended { first: expected.next(), head: after(end, batch) })
         } else {
+            // It conflicts, or is known already: nothing is committed that could be lost.
             self.commit(None).await?;
-            let appended = self.commit(Some((expected, batch))).await;
-            appended.map(|appended| appended.expect("there was something to commit"))
+            self.append_elsewhere(expected, batch).await
         };
         self.pass("append_held", Moment::BeforeReply).await;
         outcome
