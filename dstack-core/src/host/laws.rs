@@ -103,6 +103,18 @@ pub async fn a_poll_without_attempts_tells_that_the_runner_answers(subject: &dyn
     assert_eq!(host.poll(&place, &[]).await.expect("the runner is alive"), Vec::new());
 }
 
+/// However long it is, a script runs from its first line to its last, and ends where a line fails.
+pub async fn a_long_script_runs_as_a_short_one_does(subject: &dyn Subject) {
+    let (host, place) = (subject.host(), subject.place().await);
+    let comment = format!("# {}", "x".repeat(150 * 1024));
+    for (number, middle) in [(1, "# short"), (2, comment.as_str())] {
+        let job = script(&["printf 'a'", middle, "printf 'b'", "false", "printf 'never'"]);
+        assert_eq!(start(&*host, &place, attempt(number), &job).await, Begun::Started);
+        let (progress, output) = settle(&*host, &place, attempt(number)).await;
+        assert_eq!((progress, output), (Progress::Exited(Exit::exited(1)), b"ab".to_vec()), "{} bytes", middle.len());
+    }
+}
+
 /// Whoever starts it and however often, at once or later: the command runs once.
 pub async fn an_attempt_is_started_at_most_once(subject: &dyn Subject) {
     let (one, two, place) = (subject.host(), subject.host(), subject.place().await);

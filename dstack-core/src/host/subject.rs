@@ -35,6 +35,7 @@ macro_rules! host_laws {
     ($drive:path) => {
         $crate::host_laws!($drive;
             a_poll_without_attempts_tells_that_the_runner_answers,
+            a_long_script_runs_as_a_short_one_does,
             an_attempt_is_started_at_most_once,
             closed_before_its_start_it_never_starts,
             a_verdict_is_for_ever,

@@ -8,7 +8,7 @@
 //! | `socket` | where it listens |
 //! | `attempts/ID/` | where the command of attempt `ID` (`RUN-INDEX-NUMBER`) is run, with the files that were staged |
 //! | `attempts/ID.begun` | made exclusively: who decided about the attempt, and, once it is over, how it ended |
-//! | `attempts/ID.script`, `attempts/ID.output` | what the command is, and what it prints |
+//! | `attempts/ID.script`, `attempts/ID.output` | what the command is, if that is long, and what it prints |
 //!
 //! Each file costs more than the start of a process does: there are no more of them than that.
 

@@ -29,11 +29,20 @@ pub(crate) fn base_environment() -> Vec<(OsString, OsString)> {
         .collect()
 }
 
-/// Writes the script, if the job is one. Secrets are not in it.
+/// Longest script that its shell is handed as an argument: half of what Linux allows for one. Making a file costs more than
+/// starting a process where many were deleted lately.
+const MAX_ARGUMENT: usize = 64 * 1024;
+
+/// The script of these lines. Secrets are not in it.
+fn script(lines: &[String]) -> String {
+    lines.join("\n") + "\n"
+}
+
+/// Writes the script into a file, if the job is one that is too long for an argument.
 pub(crate) fn write_script(folder: &AttemptFolder, job: &Job) -> io::Result<()> {
     match &job.program {
-        Program::Commands(lines) => fs::write(folder.script(), lines.join("\n") + "\n"),
-        Program::Argv(_) => Ok(()),
+        Program::Commands(lines) if script(lines).len() > MAX_ARGUMENT => fs::write(folder.script(), script(lines)),
+        Program::Commands(_) | Program::Argv(_) => Ok(()),
     }
 }
 
@@ -56,12 +65,19 @@ pub(crate) fn spawn(
     }
     let directory = folder.work().join(directory);
     let mut command = match &job.program {
-        Program::Commands(_) => {
+        Program::Commands(lines) => {
             let mut command = Command::new(match job.shell {
                 Shell::Sh => "/bin/sh",
                 Shell::Bash => "bash",
             });
-            command.arg("-e").arg(folder.script()).args(&job.args);
+            let script = script(lines);
+            if script.len() > MAX_ARGUMENT {
+                command.arg("-e").arg(folder.script());
+            } else {
+                // What comes after it is `$0`: it begins what the shell says about mistakes in the script.
+                command.args(["-e", "-c", &script, "script"]);
+            }
+            command.args(&job.args);
             command
         }
         Program::Argv(words) => {

@@ -48,7 +48,8 @@ fn the_commands_of_busybox_are_enough() {
         let _ = std::io::stderr().lock().write_all(b"\nSKIPPED: busybox is not installed, so it was NOT checked\n");
         return;
     };
-    let laws: [Law; 8] = [
+    let laws: [Law; 9] = [
+        |subject| Box::pin(laws::a_long_script_runs_as_a_short_one_does(subject)),
         |subject| Box::pin(laws::an_attempt_is_started_at_most_once(subject)),
         |subject| Box::pin(laws::output_larger_than_a_chunk_comes_whole(subject)),
         |subject| Box::pin(laws::a_timeout_ends_a_job(subject)),
