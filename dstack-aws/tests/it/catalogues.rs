@@ -12,7 +12,7 @@ fn catalogue(bench: &Bench) -> Result<Vec<Offering>, CloudError> {
     bench.run(bench.ec2.catalogue(REGION))
 }
 
-fn info(name: &str, arch: &str, usages: &[&str], more: &str) -> String {
+pub(crate) fn info(name: &str, arch: &str, usages: &[&str], more: &str) -> String {
     let usages: String = usages.iter().map(|usage| format!("<item>{usage}</item>")).collect();
     format!(
         "<item><instanceType>{name}</instanceType><supportedUsageClasses>{usages}</supportedUsageClasses>\
@@ -27,11 +27,11 @@ fn gpu(name: &str, maker: &str, count: u32) -> String {
     )
 }
 
-fn types(infos: &[String]) -> String {
+pub(crate) fn types(infos: &[String]) -> String {
     reply("DescribeInstanceTypes", &format!("<instanceTypeSet>{}</instanceTypeSet>", infos.concat()))
 }
 
-fn zones(rows: &[(&str, &str)]) -> String {
+pub(crate) fn zones(rows: &[(&str, &str)]) -> String {
     let row = |(name, zone): &(&str, &str)| {
         format!(
             "<item><instanceType>{name}</instanceType><locationType>availability-zone</locationType><location>{zone}</location></item>"
@@ -60,7 +60,7 @@ fn images(rows: &[String]) -> String {
 }
 
 /// The images of the four families, in the order in which they are asked for.
-fn answer_images(bench: &Bench) {
+pub(crate) fn answer_images(bench: &Bench) {
     let newest = images(&[
         image("ami-old", "a", "2025-01-01"),
         image("ami-x86", "b", "2025-03-01"),

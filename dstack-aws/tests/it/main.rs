@@ -3,6 +3,7 @@
 mod accounts;
 mod catalogues;
 mod faults;
+mod field_cases;
 mod fleet;
 mod launches;
 mod laws;

@@ -152,6 +152,27 @@ fn the_check_passes_in_a_sandbox() {
     assert!(account.sandbox.state().instances.is_empty());
 }
 
+/// What the docs say that only an account can show is what the check tries there, row for row.
+#[test]
+fn the_docs_name_what_the_check_tries_and_nothing_else() {
+    let docs = include_str!("../../../docs/aws.md");
+    let table = docs.split("| what | row of `dstack aws check` |").nth(1).expect("the docs have the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let named: BTreeSet<String> = rows
+        .map(|row| row.rsplit('|').nth(1).and_then(|cell| cell.split('`').nth(1)).expect("each names a row").to_owned())
+        .collect();
+    let account = Account::new();
+    account.make_bucket("results");
+    let tried = run(account.ec2().check(REGION, LOG, None, Some("results"))).into_iter().map(|row| row.subject);
+    let general = |subject: String| match subject.split([':', ' ']).next() {
+        Some("ec2") => "ec2:…".to_owned(),
+        Some("image") => "image for …".to_owned(),
+        Some("bucket") => "bucket NAME".to_owned(),
+        _ => subject,
+    };
+    assert_eq!(named, tried.map(general).collect());
+}
+
 #[test]
 fn every_code_of_the_table_has_its_class_on_the_wire() {
     let table = include_str!("../../data/error_codes.csv");

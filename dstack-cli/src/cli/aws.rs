@@ -16,12 +16,20 @@ Example:
   dstack aws clear")]
     Clear,
     /// Print the least permissions that are needed, as JSON
-    #[command(after_help = "\
-Example:
-  dstack aws policy > policy.json")]
-    Policy,
+    Policy(AwsPolicyArgs),
     /// Try each permission without changing anything
     Check(AwsCheckArgs),
+}
+
+/// `aws policy`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  dstack aws policy --artifacts-s3-bucket results > policy.json")]
+pub(crate) struct AwsPolicyArgs {
+    /// With what keeping artifacts in this bucket needs; the configured one where none is named
+    #[arg(long, value_name = "NAME")]
+    pub artifacts_s3_bucket: Option<String>,
 }
 
 /// `aws info`

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use autoscale::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
 pub(crate) use aws::AwsCommand;
 #[cfg(feature = "aws")]
-pub(crate) use aws::{AwsCheckArgs, AwsInfoArgs, ConfigureArgs};
+pub(crate) use aws::{AwsCheckArgs, AwsInfoArgs, AwsPolicyArgs, ConfigureArgs};
 pub(crate) use others::{
     ArtifactsArgs, ArtifactsCommand, CheckArgs, ControllerArgs, DownloadArgs, EventsArgs, ListArgs, LogsArgs, PsArgs,
     RunnersArgs, RunnersCommand, SecretsCommand, StopArgs,

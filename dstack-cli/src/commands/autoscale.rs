@@ -162,7 +162,18 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
     if state.rules().is_empty() {
         text += "no instance type is allowed: `dstack autoscale allow local --max 1 --on-demand` allows this machine\n";
     } else {
-        let heads = ["INSTANCE TYPE", "PURCHASE TYPE", "MAXIMUM", "LIVE", "REGION", "CPU", "MEMORY", "GPU", "STATUS"];
+        let heads = [
+            "INSTANCE TYPE",
+            "PURCHASE TYPE",
+            "MAXIMUM",
+            "LIVE",
+            "REGION",
+            "CPU",
+            "MEMORY",
+            "GPU",
+            "AN HOUR",
+            "STATUS",
+        ];
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
         text += &table(&heads, rows, app.terminal.stdout);
     }
@@ -233,6 +244,7 @@ fn rule_row(state: &State, key: &RuleKey, rule: &Rule) -> Vec<String> {
         offering.cpu.to_string(),
         offering.memory.to_string(),
         gpu.unwrap_or_else(|| "-".to_owned()),
+        rule.price().map_or_else(|| "-".to_owned(), |price| price.to_string()),
         status.unwrap_or_else(|| "ok".to_owned()),
     ]
 }

@@ -6,8 +6,8 @@ use dstack_aws::Ec2;
 use dstack_core::clock::{Boot, Clock as _};
 use dstack_core::model::{Command, Event, Purchase, Record};
 
-use super::fleet::{BOOT, Fleet, count};
 use super::way::Sent;
+use super::world::{BOOT, Fleet, count};
 
 /// Between two looks while something starts, and the ways there and back of the calls before and after.
 const LOOK: Duration = Duration::from_secs(7);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dstack_core::model::Purchase;
 
-use super::fleet::{Fleet, count};
+use super::world::{Fleet, count};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

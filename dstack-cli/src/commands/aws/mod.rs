@@ -19,7 +19,7 @@ pub(crate) async fn run(app: &App, command: AwsCommand) -> Result<(), Failure> {
         AwsCommand::Configure(args) => configure::run(app, args).await,
         AwsCommand::Info(args) => info::run(app, &args).await,
         AwsCommand::Clear => clear::run(app).await,
-        AwsCommand::Policy => policy::run(app),
+        AwsCommand::Policy(args) => policy::run(app, &args),
         AwsCommand::Check(args) => check::run(app, &args).await,
     }
 }

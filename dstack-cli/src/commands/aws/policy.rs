@@ -3,12 +3,16 @@
 use dstack_aws::Setup;
 
 use crate::app::App;
+use crate::cli::AwsPolicyArgs;
 use crate::failure::Failure;
 use crate::print;
 
-pub(super) fn run(app: &App) -> Result<(), Failure> {
-    let settings = Setup::new(app.home.path()).settings()?;
-    let mut text = dstack_aws::policy(settings.and_then(|settings| settings.bucket).as_deref());
+pub(super) fn run(app: &App, args: &AwsPolicyArgs) -> Result<(), Failure> {
+    let bucket = match &args.artifacts_s3_bucket {
+        Some(bucket) => Some(bucket.clone()),
+        None => Setup::new(app.home.path()).settings()?.and_then(|settings| settings.bucket),
+    };
+    let mut text = dstack_aws::policy(bucket.as_deref());
     if !text.ends_with('\n') {
         text.push('\n');
     }

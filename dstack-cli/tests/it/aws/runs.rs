@@ -11,6 +11,8 @@ use crate::bench::end;
 #[test]
 fn keys_are_checked_before_they_are_kept_and_never_shown() {
     let Some(account) = Account::unset("workflows: []", fast()) else { return };
+    let with_bucket = account.ok(&["aws", "policy", "--artifacts-s3-bucket", "results"]);
+    assert!(with_bucket.contains("arn:aws:s3:::results/dstack/*"), "it can be made before anything is set up");
     let none = account.dstack(&["aws", "info"]);
     assert_eq!((none.code, none.err.as_str()), (1, "error: no AWS account is set up: run `dstack aws configure`\n"));
 
@@ -46,6 +48,8 @@ fn a_type_that_is_not_offered_is_refused_with_near_ones() {
     let nowhere = account.dstack(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s", "--region", "moon-1"]);
     assert_eq!(nowhere.code, 1, "{}", nowhere.err);
     account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
+    let table = account.ok(&["autoscale", "info"]);
+    assert!(table.contains("AN HOUR") && table.contains("$0."), "{table}");
     let rules = account.json(&["autoscale", "info", "--json"]);
     let rule = &rules["rules"][0];
     assert_eq!(

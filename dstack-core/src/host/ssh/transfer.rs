@@ -342,8 +342,13 @@ impl Drop for Scratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Clock as _, SystemClock};
 
     const LONGEST: Duration = Duration::from_millis(50);
+
+    async fn passes(length: Duration) {
+        SystemClock.sleep_until(SystemClock.boot().plus(length)).await;
+    }
 
     #[test]
     fn what_moves_is_waited_for_and_what_stands_still_is_not() {
@@ -352,7 +357,7 @@ mod tests {
             let moved = Moved::default();
             let moving = async {
                 for _ in 0..10 {
-                    tokio::time::sleep(LONGEST / 2).await;
+                    passes(LONGEST / 2).await;
                     moved.note();
                 }
                 7
@@ -360,7 +365,7 @@ mod tests {
             assert_eq!(while_moving(&moved, LONGEST, moving).await, Some(7));
             assert_eq!(while_moving(&moved, LONGEST, std::future::pending::<()>()).await, None);
             moved.is_here.store(true, Ordering::Relaxed);
-            let at_home = tokio::time::sleep(LONGEST * 4);
+            let at_home = passes(LONGEST * 4);
             assert_eq!(while_moving(&moved, LONGEST, at_home).await, Some(()), "this machine's own work has no bound");
         });
     }
