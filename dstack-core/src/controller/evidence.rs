@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cloud::{Known, Look, Seen};
 use crate::model::plan::ScopeTick;
 use crate::model::reconcile::{Sighting, Sightings, unknown_machines};
-use crate::model::state::RunnerPhase;
+use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{At, Scope, Span, State, Token};
 
 /// What the complete looks of one controller process have shown of one scope. It is not in the log: a new process begins
@@ -64,9 +64,13 @@ impl Evidence {
         self.last = Some(began);
         let strangers = unknown_machines(state, scope, look);
         self.has_strangers = !strangers.is_empty();
-        let known: BTreeSet<_> = state.live_runners().map(|(_, runner)| &runner.token).collect();
+        let before = self.sightings.note(began, look);
+        // Who looked before the launch has missed nothing: both looks that prove an absence come after it.
+        let was_launched = |runner: &Runner| runner.launched.is_some_and(|launched| launched <= began);
+        let live = state.live_runners().filter(|(_, runner)| was_launched(runner));
+        let known: BTreeSet<_> = live.map(|(_, runner)| &runner.token).collect();
         self.sightings.keep_only(|token| known.contains(token));
-        (self.sightings.note(began, look), strangers)
+        (before, strangers)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dstack_core::cloud::{Absence, LaunchError, Look, Machine, MachineState, Seen};
+use dstack_core::controller::Evidence;
 use dstack_core::model::event::*;
 use dstack_core::model::plan::ScopeTick;
 use dstack_core::model::reconcile::Sighting;
@@ -122,6 +123,15 @@ impl Given {
         let look = Look { machines: Vec::new(), absent: vec![Absence(token.clone())] };
         let sightings = BTreeMap::from([(token, sighting)]);
         self.sees(&Observation::Looked { scope, began: self.0.now(), look, sightings })
+    }
+
+    /// A look of our scope, begun now by a process with this evidence, that misses this runner's machine.
+    pub(crate) fn misses_again(&self, evidence: &mut Evidence, number: u64) -> Vec<Event> {
+        let scope = small().scope;
+        let began = self.0.now();
+        let look = Look { machines: Vec::new(), absent: vec![Absence(self.token(number))] };
+        let (sightings, _) = evidence.note(self.state(), &scope, &look, began);
+        self.sees(&Observation::Looked { scope, began, look, sightings })
     }
 
     /// A look of our scope that sees this.

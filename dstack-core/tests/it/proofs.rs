@@ -1,6 +1,7 @@
 //! A slot is given back for a proof only; each proof with what is none.
 
-use dstack_core::cloud::{LaunchError, MachineState};
+use dstack_core::cloud::{LaunchError, Machine, MachineState};
+use dstack_core::controller::Evidence;
 use dstack_core::model::event::*;
 use dstack_core::model::reconcile::Sighting;
 use dstack_core::model::*;
@@ -155,6 +156,20 @@ fn absence_of_a_runner_that_is_still_wanted_proves_nothing() {
     given.wanted(1).has([closed(1, 1, ClaimEnd::Waited)]).secs(10_000);
     assert_eq!(given.misses(1, Sighting::default()), Vec::new());
     assert_eq!(given.plan(None).items, vec![Item::Claim { runner: runner(1), claim: ClaimNumber(2) }]);
+}
+
+#[test]
+fn a_look_before_the_launch_is_none_of_the_two_that_prove_an_absence() {
+    let mut given = Given::with_max(1);
+    let mut evidence = Evidence::default();
+    given.wanted(1).secs(60);
+    assert_eq!(given.misses_again(&mut evidence, 1), Vec::new(), "it is not launched yet");
+    let Machine { id, address, .. } = machine(1);
+    given.has([RunnerLaunched { runner: runner(1), machine: id, address }]).secs(600);
+    assert_eq!(given.misses_again(&mut evidence, 1), Vec::new(), "one look misses it");
+    given.secs(60);
+    let proof = stopped(1, lost(), Certificate::Gone).into();
+    assert_eq!(given.misses_again(&mut evidence, 1), vec![proof], "two do");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What can happen next, and what it does.
 
 use std::mem;
+use std::sync::Arc;
 
 use dstack_core::cloud::LaunchError;
 use dstack_core::controller::{ClaimKey, known};
@@ -135,7 +136,7 @@ fn acts_of_machines(world: &World, acts: &mut Vec<Act>) {
                     acts.push(Act::Interrupt(place));
                 }
                 let is_it =
-                    |action: &Action| matches!(action, Action::Terminate { machine: it, .. } if *it == machine.id());
+                    |action: &Action| matches!(action, Action::Terminate { machine: it, .. } if *it == machine.id);
                 if owed.iter().any(is_it) {
                     acts.push(Act::Terminate(place));
                 }
@@ -168,7 +169,7 @@ fn acts_of_machines(world: &World, acts: &mut Vec<Act>) {
 }
 
 fn alive<'a>(world: &'a World, id: &MachineId) -> Option<&'a Instance> {
-    world.cloud.alive().find(|machine| machine.id() == *id)
+    world.cloud.alive().find(|machine| machine.id == *id)
 }
 
 /// Whoever waits for the answer to this launch.
@@ -209,17 +210,17 @@ pub(crate) fn perform(world: &mut World, setup: &Setup, act: &Act) {
         Act::GiveUp(place, key) => {
             world.budget.lost_answers -= 1;
             let unknown = Err(LaunchError::Unknown("no answer".to_owned()));
-            world.processes[*place].calls.insert(*key, Call::Answered(unknown));
+            Arc::make_mut(&mut world.processes[*place]).calls.insert(*key, Call::Answered(unknown));
         }
         Act::Crash(place) => {
             world.budget.crashes -= 1;
-            world.processes[*place] = world.born();
+            world.processes[*place] = Arc::new(world.born());
         }
         Act::Zombie(place) => {
             world.budget.zombies -= 1;
-            let successor = world.born();
+            let successor = Arc::new(world.born());
             let mut zombie = mem::replace(&mut world.processes[*place], successor);
-            zombie.is_zombie = true;
+            Arc::make_mut(&mut zombie).is_zombie = true;
             world.processes.push(zombie);
         }
         Act::Land(place, luck) => land(world, *place, *luck),
@@ -238,8 +239,8 @@ pub(crate) fn perform(world: &mut World, setup: &Setup, act: &Act) {
         }
         Act::Start(attempt, machine) => {
             world.owed_starts.remove(&(*attempt, machine.clone()));
-            let there = world.cloud.machines.iter_mut().find(|known| known.id() == *machine);
-            if there.is_some_and(|there| there.begun.insert(*attempt)) {
+            let there = world.cloud.machines.iter_mut().find(|known| known.id == *machine);
+            if there.is_some_and(|there| Arc::make_mut(there).begun.insert(*attempt)) {
                 *world.starts.entry(*attempt).or_default() += 1;
             }
         }
@@ -261,11 +262,11 @@ pub(crate) fn perform(world: &mut World, setup: &Setup, act: &Act) {
 fn look(world: &mut World, place: usize, shows_new: bool) {
     let known = known(&world.head, &world.scope());
     let look = world.cloud.look(&known, world.tick, shows_new);
-    world.processes[place].look = Some((world.now(), look));
+    Arc::make_mut(&mut world.processes[place]).look = Some((world.now(), look));
 }
 
 fn send(world: &mut World, place: usize, key: ClaimKey, send: u8) {
-    world.processes[place].calls.insert(key, Call::Waiting(send));
+    Arc::make_mut(&mut world.processes[place]).calls.insert(key, Call::Waiting(send));
     if let Some(runner) = world.head.runners().get(&key.0) {
         let request = runner.request.clone();
         world.cloud.net.push(Message { key, send, request, sent: world.tick });
@@ -282,14 +283,14 @@ fn land(world: &mut World, place: usize, luck: Luck) {
     let waiting = waiting(world, &message);
     let answer = world.cloud.land(&message, luck, world.tick);
     if let Some(waiting) = waiting {
-        world.processes[waiting].calls.insert(message.key, Call::Answered(answer));
+        Arc::make_mut(&mut world.processes[waiting]).calls.insert(message.key, Call::Answered(answer));
     }
 }
 
 fn end(world: &mut World, place: usize, life: Life) {
-    let machine = &mut world.cloud.machines[place];
+    let machine = Arc::make_mut(&mut world.cloud.machines[place]);
     machine.life = life;
-    let id = machine.id();
+    let id = machine.id.clone();
     world.owed_starts.retain(|(_, machine)| *machine != id);
 }
 
@@ -322,7 +323,7 @@ pub(crate) fn deadlines(world: &World) -> impl Iterator<Item = (RunnerId, At)> {
 pub(crate) fn may_matter(world: &World, place: usize) -> bool {
     let process = &world.processes[place];
     let state = &world.head;
-    let is_news = |machine: &Instance| {
+    let is_news = |machine: &Arc<Instance>| {
         let runner = state.runners().get(&machine.runner);
         runner.is_none_or(|runner| match machine.life {
             Life::Alive => runner.machine.is_none() || Cloud::may_hide(machine, world.tick),

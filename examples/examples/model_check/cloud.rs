@@ -26,6 +26,8 @@ pub(crate) enum Life {
 pub(crate) struct Instance {
     /// The runner whose launch made it.
     pub(crate) runner: RunnerId,
+    /// The cloud's name of it.
+    pub(crate) id: MachineId,
     /// The launch's token.
     pub(crate) token: Token,
     /// The zone it is in: tokens are known by zone.
@@ -39,14 +41,9 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// The cloud's name of it.
-    pub(crate) fn id(&self) -> MachineId {
-        MachineId(format!("{}-{}", self.zone, self.token))
-    }
-
     fn answer(&self, request: &LaunchRequest) -> Machine {
         let address = Some(Address("10.0.0.1".to_owned()));
-        Machine { id: self.id(), address, purchase: request.rule.purchase }
+        Machine { id: self.id.clone(), address, purchase: request.rule.purchase }
     }
 }
 
@@ -78,7 +75,7 @@ pub(crate) enum Luck {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cloud {
     /// Its machines, in the order in which they began.
-    pub(crate) machines: Vec<Instance>,
+    pub(crate) machines: Vec<Arc<Instance>>,
     /// Launches that have not landed.
     pub(crate) net: Vec<Message>,
 }
@@ -86,13 +83,13 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// Machines that take a slot.
     pub(crate) fn alive(&self) -> impl Iterator<Item = &Instance> {
-        self.machines.iter().filter(|machine| machine.life == Life::Alive)
+        self.machines.iter().map(|machine| &**machine).filter(|machine| machine.life == Life::Alive)
     }
 
     /// The machine of this token in this zone, if one ever was.
     pub(crate) fn of(&self, request: &LaunchRequest) -> Option<&Instance> {
         let token = request.token();
-        self.machines.iter().find(|machine| machine.token == token && machine.zone == request.zone)
+        self.machines.iter().map(|machine| &**machine).find(|it| it.token == token && it.zone == request.zone)
     }
 
     /// A launch lands. The token of a machine never makes a second one in its zone.
@@ -106,16 +103,18 @@ impl Cloud {
             }
             (None, Luck::Throttled) => Err(LaunchError::Throttled("slower".to_owned())),
             (None, Luck::Fine) => {
+                let token = request.token();
                 let machine = Instance {
                     runner: message.key.0,
-                    token: request.token(),
+                    id: MachineId(format!("{}-{token}", request.zone)),
+                    token,
                     zone: request.zone.clone(),
                     since: now,
                     life: Life::Alive,
                     begun: BTreeSet::new(),
                 };
                 let answer = machine.answer(request);
-                self.machines.push(machine);
+                self.machines.push(Arc::new(machine));
                 Ok(answer)
             }
         }
@@ -129,10 +128,10 @@ impl Cloud {
     /// A complete look that must answer for `known`. New machines are in it only if `shows_new`.
     pub(crate) fn look(&self, known: &[Known], now: u32, shows_new: bool) -> Look {
         let is_shown =
-            |machine: &&Instance| machine.life != Life::Vanished && (shows_new || !Self::may_hide(machine, now));
+            |machine: &&Arc<Instance>| machine.life != Life::Vanished && (shows_new || !Self::may_hide(machine, now));
         let shown: Vec<_> = self.machines.iter().filter(is_shown).collect();
-        let seen = |machine: &&Instance| Seen {
-            id: machine.id(),
+        let seen = |machine: &&Arc<Instance>| Seen {
+            id: machine.id.clone(),
             token: Some(machine.token.clone()),
             state: if machine.life == Life::Alive { MachineState::Running } else { MachineState::Terminated },
             address: (machine.life == Life::Alive).then(|| Address("10.0.0.1".to_owned())),

@@ -31,7 +31,7 @@ impl PartialEq for World {
     }
 }
 
-fn digest(world: &World) -> u64 {
+pub(crate) fn digest(world: &World) -> u64 {
     let mut hasher = DefaultHasher::new();
     world.hash(&mut hasher);
     hasher.finish()
@@ -176,7 +176,7 @@ impl<'a> Digest<'a> {
     }
 
     fn machine(&self, id: &MachineId) -> Option<usize> {
-        let machine = self.world.cloud.machines.iter().find(|machine| machine.id() == *id)?;
+        let machine = self.world.cloud.machines.iter().find(|machine| machine.id == *id)?;
         self.ranks.get(&machine.runner).copied()
     }
 

@@ -10,6 +10,8 @@ mod reached;
 mod report;
 mod setup;
 mod setups;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::io::{self, Write};

@@ -1,6 +1,7 @@
 //! A controller process: its memory, and one step of it. What it decides is decided by the shipping functions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use dstack_core::clock::Boot;
 use dstack_core::cloud::{LaunchError, Look, Machine};
@@ -83,7 +84,7 @@ pub(crate) fn may_send(setup: &Setup, end: Boot, now: Boot) -> bool {
 /// launches that it owes. Nobody else's append comes between: a conflict reads and decides anew, which is this step, later.
 pub(crate) fn step(world: &mut World, setup: &Setup, place: usize, hears: Hears) {
     let now = world.boot();
-    let mut process = world.processes[place].clone();
+    let mut process = Process::clone(&world.processes[place]);
     let mut seen = take_in(world, &mut process);
     let skew = if setup.plant == Some(Plant::ClockAhead) { setup.timing[0] + setup.timing[1] } else { 0 };
     seen.extend(process.claims.over(&world.head, now.plus(ticks(skew).to_std())));
@@ -97,7 +98,7 @@ pub(crate) fn step(world: &mut World, setup: &Setup, place: usize, hears: Hears)
     if process.is_zombie {
         world.processes.remove(place);
     } else {
-        world.processes[place] = process;
+        world.processes[place] = Arc::new(process);
     }
     if has_appended {
         world.all_read();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -41,8 +42,6 @@ pub(crate) struct Checked {
     pub(crate) must_fail: bool,
     /// States met, each as often as it was.
     pub(crate) met: usize,
-    /// The longest way to a state, in acts.
-    pub(crate) depth: usize,
     /// Seconds that it took.
     pub(crate) seconds: f64,
     /// What its states have shown.
@@ -63,11 +62,38 @@ pub(crate) fn check(setup: Setup, threads: usize, progress: impl Fn(usize)) -> C
     let reached = Arc::new(Reached::default());
     let (name, must_fail) = (setup.name, setup.plant.is_some());
     let builder = Protocol { setup, reached: Arc::clone(&reached) }.checker().finish_when(HasDiscoveries::AnyFailures);
-    // On one thread the first violation that is found is one of the shortest.
-    let checker = builder.threads(if must_fail { 1 } else { threads }).spawn_bfs();
-    let mut told = began;
+    // Breadth first, on one thread, the first violation is one of the shortest. Depth first keeps few states at a time.
+    let found = if must_fail {
+        finish(builder.threads(1).spawn_bfs(), progress)
+    } else {
+        finish(builder.threads(threads).spawn_dfs(), progress)
+    };
+    let Found { states, met, is_done, violation } = found;
+    Checked {
+        name,
+        states,
+        // There is no time limit, no target and no bound on the depth: without a violation only the end stops the search.
+        exhausted: violation.is_none() && is_done,
+        violation,
+        must_fail,
+        met,
+        seconds: (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
+        reached: reached.names(),
+    }
+}
+
+struct Found {
+    states: usize,
+    met: usize,
+    is_done: bool,
+    violation: Option<Violation>,
+}
+
+/// Waits for the end of a search.
+fn finish(checker: impl Checker<Protocol>, progress: impl Fn(usize)) -> Found {
+    let mut told = Instant::now();
     while !checker.is_done() {
-        std::thread::sleep(GLANCE);
+        thread::sleep(GLANCE);
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
             progress(checker.unique_state_count());
@@ -77,18 +103,7 @@ pub(crate) fn check(setup: Setup, threads: usize, progress: impl Fn(usize)) -> C
     let found = checker.discoveries().into_iter().min_by_key(|(law, path)| (path.clone().into_actions().len(), *law));
     let violation = found
         .map(|(law, path)| Violation { law, acts: path.into_actions().iter().map(|act| format!("{act:?}")).collect() });
-    Checked {
-        name,
-        states: checker.unique_state_count(),
-        // There is no time limit, no target and no bound on the depth: without a violation only the end stops the search.
-        exhausted: violation.is_none() && checker.is_done(),
-        violation,
-        must_fail,
-        met: checker.state_count(),
-        depth: checker.max_depth(),
-        seconds: (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
-        reached: reached.names(),
-    }
+    Found { states: checker.unique_state_count(), met: checker.state_count(), is_done: checker.is_done(), violation }
 }
 
 impl Checked {
@@ -121,9 +136,9 @@ impl Report {
 
 impl fmt::Display for Checked {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, states, depth, seconds, .. } = self;
+        let Self { name, states, seconds, .. } = self;
         let verdict = if self.is_right() { "ok" } else { "WRONG" };
-        write!(formatter, "{verdict}: {name}: {states} states, depth {depth}, {seconds} s")?;
+        write!(formatter, "{verdict}: {name}: {states} states, {seconds} s")?;
         match &self.violation {
             Some(Violation { law, acts }) => write!(formatter, "; breaks \"{law}\" after {} acts", acts.len()),
             None if self.exhausted => write!(formatter, "; exhausted, no violation"),

@@ -45,13 +45,46 @@ pub(crate) fn planted() -> Vec<Setup> {
     ]
 }
 
-/// What must hold, in minutes.
+/// What must hold, and is searched in seconds.
 pub(crate) fn small() -> Vec<Setup> {
-    vec![Setup { name: "two processes, one workflow", ..BASE }]
+    vec![
+        Setup { name: "one of each fault", ..BASE },
+        Setup {
+            name: "switched off and on",
+            budget: Budget { ticks: 3, switches: 2, refusals: 0, ..ONE_OF_EACH },
+            ..BASE
+        },
+        Setup {
+            name: "runners given up",
+            timeouts: [2, 2, 1],
+            budget: Budget { ticks: 4, refusals: 0, ..ONE_OF_EACH },
+            ..BASE
+        },
+        Setup {
+            name: "lost appends and throttled launches",
+            budget: Budget { lost_appends: 1, throttles: 1, ticks: 2, ..ONE_OF_EACH },
+            ..BASE
+        },
+        Setup {
+            name: "late looks and machines that leave the listing",
+            budget: Budget { late_looks: 1, vanishings: 1, interruptions: 1, crashes: 0, refusals: 0, ..ONE_OF_EACH },
+            ..BASE
+        },
+        Setup {
+            name: "a finer clock",
+            timing: [2, 2, 1, 1],
+            timeouts: [NEVER, NEVER, 1],
+            budget: Budget { ticks: 5, ..ONE_OF_EACH },
+            ..BASE
+        },
+    ]
 }
 
-/// What must hold, in half an hour.
+/// What must hold, and is searched in half an hour at most.
 pub(crate) fn large() -> Vec<Setup> {
-    let g2 = Budget { crashes: 2, zombies: 1, interruptions: 1, ..ONE_OF_EACH };
-    vec![Setup { name: "three processes, two workflows", processes: 3, workflows: 2, budget: g2, ..BASE }]
+    let all_at_once = Budget { crashes: 2, zombies: 1, interruptions: 1, ticks: 2, ..ONE_OF_EACH };
+    vec![
+        Setup { name: "two machines", workflows: 2, max: 2, budget: Budget { ticks: 2, ..ONE_OF_EACH }, ..BASE },
+        Setup { name: "three processes, two workflows", processes: 3, workflows: 2, budget: all_at_once, ..BASE },
+    ]
 }

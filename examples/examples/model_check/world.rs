@@ -31,7 +31,7 @@ pub(crate) struct World {
     /// The cloud.
     pub(crate) cloud: Cloud,
     /// The processes. Those that were taken for dead come last.
-    pub(crate) processes: Vec<Process>,
+    pub(crate) processes: Vec<Arc<Process>>,
     /// What may still happen.
     pub(crate) budget: Budget,
     /// Starts of attempts that somebody owes or owed, and that were not made: they may be made at any time later.
@@ -76,7 +76,7 @@ impl World {
             let mut process = world.born();
             let look = world.cloud.look(&[], 0, true);
             process.evidence.note(&world.head, &world.scope(), &look, world.now());
-            world.processes.push(process);
+            world.processes.push(Arc::new(process));
         }
         world
     }
@@ -141,6 +141,7 @@ impl World {
     pub(crate) fn all_read(&mut self) {
         let now = self.boot();
         for process in &mut self.processes {
+            let process = Arc::make_mut(process);
             process.claims.note(&self.head, process.id, now, None);
         }
     }
