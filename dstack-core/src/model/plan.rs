@@ -137,6 +137,15 @@ pub trait Mint {
     fn entropy(&mut self) -> [u8; 16];
 }
 
+/// How often an id is drawn anew because the state knows it.
+const MAX_DRAWS: u32 = 100;
+
+/// An id that the state does not know; none where entropy gives nothing new. A machine that was restored from a snapshot may
+/// draw what it drew before, and two runners with one token would be one machine.
+fn fresh<T: Copy>(mint: &mut impl Mint, make: fn([u8; 16]) -> T, is_known: impl Fn(T) -> bool) -> Option<T> {
+    (0..MAX_DRAWS).map(|_| make(mint.entropy())).find(|id| !is_known(*id))
+}
+
 impl<F: FnMut() -> [u8; 16]> Mint for F {
     fn entropy(&mut self) -> [u8; 16] {
         self()
@@ -163,14 +172,16 @@ impl Plan {
                 Item::Launch { rule, zone, why: _ } => {
                     let (Some(log), Some(allowed)) = (state.log(), state.rules().get(&rule)) else { continue };
                     let offering = &allowed.offering;
-                    let launch = LaunchId::from_entropy(mint.entropy());
+                    let is_spent = |launch: LaunchId| state.runners().values().any(|it| it.request.launch == launch);
+                    let launch = fresh(mint, LaunchId::from_entropy, is_spent);
+                    let runner = fresh(mint, RunnerId::from_entropy, |id| state.runners().contains_key(&id));
+                    let (Some(launch), Some(runner)) = (launch, runner) else { continue };
                     let settings = state.settings();
                     let mut request = LaunchRequest::new(log, launch, offering, zone);
                     request.options = settings.launch.clone();
                     if let Some(image) = &settings.image {
                         request.image.clone_from(image);
                     }
-                    let runner = RunnerId::from_entropy(mint.entropy());
                     events.push(RunnerWanted { runner, request: Arc::new(request) }.into());
                     events.push(ClaimMade { runner, claim: ClaimNumber(1), controller }.into());
                 }

@@ -83,6 +83,22 @@ fn a_refusal_under_a_closed_claim_frees_nothing() {
     assert_eq!(given.answered(1, 1, Err(capacity())), vec![unavailable(180)], "another's claim is open now");
 }
 
+/// Found by thinking about a fault of the simulator, `cloud.denied` after `cloud.call_late`: the first send may have
+/// launched, and the cloud judges rights before it looks at the token.
+#[test]
+fn a_second_send_that_is_denied_or_invalid_frees_nothing() {
+    let mut given = Given::with_max(1);
+    given.wanted(1).has([closed(1, 1, ClaimEnd::Waited)]);
+    given.has([claim(1, 2)]);
+    for answer in [LaunchError::Denied("no".to_owned()), LaunchError::Invalid("no".to_owned())] {
+        let why = || "no".to_owned();
+        let said = RuleBlocked { rule: small().rule_key(), why: why() };
+        let failed = LaunchFailed { runner: runner(1), claim: ClaimNumber(2), why: why() };
+        let waits = stopping(1, StopReason::LaunchFailed(why()));
+        assert_eq!(given.answered(1, 2, Err(answer)), vec![said.into(), failed.into(), waits.into()]);
+    }
+}
+
 #[test]
 fn a_refusal_after_a_machine_was_seen_frees_nothing() {
     let mut given = Given::with_max(1);

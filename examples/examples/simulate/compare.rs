@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::path::Path;
-use std::process::Command;
 
 use dstack_core::model::event::SettingsChanged;
 use dstack_core::model::state::Used;
@@ -15,7 +14,7 @@ use dstack_core::testkit::floor::{Delays, Floor, Planner, Rented, Start};
 use serde::Serialize;
 
 use crate::policies::{Policy, alone, first_fit};
-use crate::workload::{Group, Job, groups, read_csv};
+use crate::workload::{Group, Job, ZoneChange, groups, read_jobs, zone_changes};
 use crate::{bound, catalogue};
 
 /// Most machines of one type.
@@ -92,7 +91,7 @@ pub(crate) struct Comparison {
 /// When a file is not there, or is not what it should be.
 pub(crate) fn compare(traces: &Path, ec2: &Path, trace: &Trace) -> Result<Comparison, Box<dyn Error>> {
     let offerings = catalogue::read(ec2, traces, trace.families, trace.purchase)?;
-    let mut jobs = read_jobs(traces, trace)?;
+    let mut jobs = jobs_of(traces, trace)?;
     let before = jobs.len();
     if jobs.iter().all(|job| job.depends_on.is_empty()) {
         jobs.retain(|job| offerings.iter().any(|offering| job.needs.fit(offering)));
@@ -123,21 +122,9 @@ pub(crate) fn compare(traces: &Path, ec2: &Path, trace: &Trace) -> Result<Compar
     })
 }
 
-fn read_jobs(traces: &Path, trace: &Trace) -> Result<Vec<Job>, Box<dyn Error>> {
-    let path = traces.join(trace.file);
-    if path.is_dir() {
-        return read_dags(&path);
-    }
-    let text = if trace.file.ends_with(".gz") {
-        let unpacked = Command::new("gzip").arg("-dc").arg(&path).output()?;
-        if !unpacked.status.success() {
-            return Err(format!("{}: {}", path.display(), String::from_utf8_lossy(&unpacked.stderr)).into());
-        }
-        String::from_utf8(unpacked.stdout)?
-    } else {
-        std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?
-    };
-    let mut jobs = read_csv(&text)?;
+/// The jobs of the trace, in the part of it that is used.
+fn jobs_of(traces: &Path, trace: &Trace) -> Result<Vec<Job>, Box<dyn Error>> {
+    let mut jobs = read_jobs(&traces.join(trace.file))?;
     jobs.retain(|job| job.submit.as_secs() >= trace.from_s);
     jobs.truncate(trace.first);
     let first = jobs.first().map(|job| job.submit.as_secs()).unwrap_or(0);
@@ -145,36 +132,6 @@ fn read_jobs(traces: &Path, trace: &Trace) -> Result<Vec<Job>, Box<dyn Error>> {
         job.submit = Span::from_secs(job.submit.as_secs() - first);
     }
     Ok(jobs)
-}
-
-/// All of them one after the other, half an hour apart.
-fn read_dags(folder: &Path) -> Result<Vec<Job>, Box<dyn Error>> {
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?.iter().map(std::fs::DirEntry::path).collect();
-    files.sort();
-    let mut all: Vec<Job> = Vec::new();
-    for (number, path) in (0..).zip(files.iter().filter(|path| !path.ends_with("index.csv"))) {
-        let first = all.len();
-        let jobs = read_csv(&std::fs::read_to_string(path)?)?;
-        all.extend(jobs.into_iter().map(|job| Job {
-            submit: Span::from_mins(number * 30),
-            depends_on: job.depends_on.iter().map(|before| before + first).collect(),
-            ..job
-        }));
-    }
-    Ok(all)
-}
-
-/// When a zone comes to have machines, or to have none.
-fn zone_changes(text: &str) -> Vec<(Span, String, bool)> {
-    let row = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let [at, zone, _, available, ..] = fields[..] else { return None };
-        Some((Span::from_secs(at.parse().ok()?), zone.to_owned(), available != "0"))
-    };
-    let mut changes: Vec<_> = text.lines().skip(1).filter_map(row).collect();
-    changes.sort();
-    changes
 }
 
 /// What was done, and for whom.
@@ -191,7 +148,7 @@ fn run(
     offerings: &[Offering],
     purchase: Purchase,
     pools: &BTreeMap<RuleKey, (u32, u32)>,
-    zones: &[(Span, String, bool)],
+    zones: &[ZoneChange],
 ) -> Done {
     let mut floor = Floor::new(Delays::default());
     for offering in offerings {

@@ -12,7 +12,6 @@ mod report;
 mod simulation;
 #[cfg(test)]
 mod tests;
-mod workload;
 
 use std::error::Error;
 use std::fmt::Display;
@@ -26,6 +25,7 @@ use dstack_core::clock::Boot;
 use dstack_core::model::Span;
 
 use allow::Allow;
+use examples::workload;
 use report::Report;
 use serde::Serialize;
 use simulation::{Setup, simulate};

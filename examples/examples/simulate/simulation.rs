@@ -9,12 +9,12 @@ use dstack_core::Options;
 use dstack_core::clock::{Boot, Clock, VirtualClock};
 use dstack_core::cloud::{FakeCloud, FakeMachine};
 use dstack_core::host::{FakeHost, Ran, Simulated};
-use dstack_core::model::{Command, Event, Exit, Program, Seq, Settings, Span, WorkflowId, WorkflowSpec};
+use dstack_core::model::{Command, Event, Exit, Seq, Settings, Span, WorkflowId};
 use dstack_core::store::{EventStore, StoreError};
 use dstack_core::testkit::World;
 
 use crate::allow::Allow;
-use crate::workload::{Group, Job, groups};
+use crate::workload::{Job, duration_of, groups, specs};
 
 /// Records that are read at once.
 const READ_LIMIT: usize = 10_000;
@@ -117,30 +117,4 @@ async fn finished(world: &World, last: Seq) -> Result<usize, StoreError> {
         seen = records.last().map_or(last, |record| record.seq);
     }
     Ok(count)
-}
-
-/// The group's jobs as workflows of one run.
-fn specs(jobs: &[Job], group: &Group) -> Vec<WorkflowSpec> {
-    let index_of = |place: &usize| {
-        let index = group.jobs.binary_search(place).expect("what a job depends on is of its group");
-        u32::try_from(index).expect("a run has fewer workflows")
-    };
-    let spec = |place: &usize| {
-        let job = &jobs[*place];
-        let mut spec = WorkflowSpec::script(job.name.clone(), [""; 0]);
-        spec.program = Program::Argv(vec!["sleep".into(), job.duration.as_secs().to_string()]);
-        spec.needs = job.needs.clone();
-        spec.depends_on = job.depends_on.iter().map(index_of).collect();
-        spec
-    };
-    group.jobs.iter().map(spec).collect()
-}
-
-/// The other half of [`specs`].
-fn duration_of(program: &Program) -> Span {
-    let secs = match program {
-        Program::Argv(words) => words.get(1).and_then(|secs| secs.parse().ok()),
-        Program::Commands(_) => None,
-    };
-    Span::from_secs(secs.unwrap_or(0))
 }

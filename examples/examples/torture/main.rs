@@ -4,8 +4,11 @@
 //! schedule that breaks a property is printed with its options, smaller ones that break it too, and the command that
 //! repeats it.
 
+mod traces;
+
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -30,6 +33,12 @@ struct Args {
     /// Run the one schedule with these options
     #[arg(long, value_name = "JSON", conflicts_with_all = ["schedules", "seed"])]
     replay: Option<String>,
+    /// Run the real workloads of this folder instead, with recorded interruptions and faults on
+    #[arg(long, value_name = "DIR", conflicts_with = "replay")]
+    traces: Option<PathBuf>,
+    /// Print only how often each property had something to check after each fault, as a table
+    #[arg(long, conflicts_with_all = ["json", "replay", "traces"])]
+    matrix: bool,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -37,9 +46,10 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let done = match &args.replay {
-        Some(options) => replay(options),
-        None => run(&args),
+    let done = match (&args.replay, &args.traces) {
+        (Some(options), _) => replay(options),
+        (None, Some(folder)) => trace(&args, folder),
+        (None, None) => run(&args),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -55,12 +65,34 @@ fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let options =
         Options { schedules: args.schedules, seed: args.seed, keep_going: args.keep_going, shrinks: !args.no_shrink };
     let report = torture::campaign(&options);
-    print(&text(&report, args.json)?)?;
+    print(&if args.matrix { table(&report) } else { text(&report, args.json)? })?;
     Ok(!report.has_failed())
 }
 
 fn text(report: &Report, is_json: bool) -> Result<String, Box<dyn Error>> {
     Ok(if is_json { serde_json::to_string_pretty(report)? + "\n" } else { report.to_string() })
+}
+
+/// A line for each fault, a column for each property.
+fn table(report: &Report) -> String {
+    let properties: Vec<&str> = report.properties.keys().map(String::as_str).collect();
+    let mut lines = vec![format!("fault\t{}", properties.join("\t"))];
+    for (fault, row) in &report.matrix {
+        let counts: Vec<String> =
+            properties.iter().map(|name| row.get(*name).copied().unwrap_or(0).to_string()).collect();
+        lines.push(format!("{fault}\t{}", counts.join("\t")));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn trace(args: &Args, folder: &std::path::Path) -> Result<bool, Box<dyn Error>> {
+    let rows = traces::run(folder, args.seed)?;
+    if args.json {
+        print(&(serde_json::to_string_pretty(&rows)? + "\n"))?;
+    } else {
+        rows.iter().try_for_each(|row| print(&format!("{row}\n")))?;
+    }
+    Ok(rows.iter().all(traces::Row::is_good))
 }
 
 fn replay(options: &str) -> Result<bool, Box<dyn Error>> {

@@ -91,6 +91,9 @@ impl World {
                 }));
             }
         }
+        if self.befalls("quota", self.faults.quota) {
+            return Err(LaunchError::Quota("VcpuLimitExceeded".into()));
+        }
         if self.befalls("unsupported", self.faults.unsupported) {
             let why = format!("Unsupported: {} in {}", pool.0, pool.1);
             return Err(LaunchError::Capacity { why, all_zones: false, permanent: true });

@@ -186,9 +186,6 @@ impl World {
             other => LaunchError::Invalid(other.to_string()),
         })?;
         let faults = self.faults.clone();
-        if self.befalls("quota", faults.quota) {
-            return Err(LaunchError::Quota("VcpuLimitExceeded".into()));
-        }
         if self.befalls("denied", faults.denied) {
             return Err(LaunchError::Denied("UnauthorizedOperation".into()));
         }

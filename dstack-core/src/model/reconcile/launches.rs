@@ -49,7 +49,15 @@ pub(super) fn answered(
         Err(LaunchError::Quota(why)) => refused(id, runner, claim, why, quota_reached(state, runner, why)),
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
             let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
-            refused(id, runner, claim, why, vec![said])
+            let mut events = refused(id, runner, claim, why, vec![said]);
+            // Rights and forms are judged before the token: that says nothing about what was sent with it before.
+            let may_have_launched = claim.0 > 1;
+            if may_have_launched && matches!(events.last(), Some(Event::RunnerStopped(_))) {
+                events.pop();
+                let reason = StopReason::LaunchFailed(why.clone());
+                events.push(RunnerStopping { runner: id, reason }.into());
+            }
+            events
         }
     }
 }

@@ -26,6 +26,7 @@ mod swarm;
 mod switchboard;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transitions;
 mod user;
 mod watched;
@@ -36,3 +37,4 @@ pub use fault::{Chance, KINDS, Kind, Part};
 pub use observer::Violation;
 pub use report::{FULL, Failure, Report};
 pub use swarm::{Swarm, SwarmRule, TYPES};
+pub use trace::{Trace, Traced, run_trace, trace_options};

@@ -11,6 +11,7 @@ use super::process_clock::ProcessClock;
 use super::properties::Truth;
 use super::swarm::Swarm;
 use super::switchboard::{Parked, Switchboard};
+use super::trace::Script;
 use super::user;
 use super::watched::{Arms, WatchedCloud, WatchedHost, WatchedStore};
 use super::weather::Repair;
@@ -19,8 +20,8 @@ use crate::client::Client;
 use crate::clock::{Boot, Clock, VirtualClock};
 use crate::cloud::{Draw, FakeCloud, Moment, Throttling};
 use crate::controller::{Controller, Options, Ports, Provider};
-use crate::host::FakeHost;
-use crate::model::{Command, Event};
+use crate::host::{FakeHost, Job, Simulated};
+use crate::model::{Command, Event, Exit, Program, Span};
 use crate::secret::MemorySecrets;
 use crate::store::{FaultyStore, MemoryStore};
 
@@ -30,6 +31,8 @@ pub(super) const USER: usize = 0;
 const MAX_PICKS_AT_ONCE: u64 = 20_000;
 /// Longest time that passes at once while calls are under way.
 const LAG_MOST: Duration = Duration::from_secs(8);
+/// What the account may do at once and in a second, where that is limited.
+const LIMITS: Throttling = Throttling { launch: (2, 1), look: (3, 1), terminate: (2, 1), terminate_machines: (4, 1) };
 /// A user waits up to twice this long, in seconds, between two commands.
 const COMMAND_EVERY_SECS: u64 = 240;
 
@@ -50,6 +53,7 @@ pub(super) struct Schedule<'a> {
     submitted: u32,
     given: u32,
     pub(super) observer: Observer,
+    pub(super) script: Option<Script>,
     pub(super) arms: Arms,
     pub(super) job_hits: JobHits,
     /// Faults that came about here, by name.
@@ -93,7 +97,6 @@ impl<'a> Schedule<'a> {
             strangers: std::collections::BTreeSet::new(),
             wiped: std::collections::BTreeSet::new(),
             now: Boot::default(),
-            repeats_ids: swarm.rate("engine.entropy_repeated") > 0,
             is_settling: false,
         };
         let weights = super::fault::KINDS.iter().filter_map(|kind| match kind.chance {
@@ -107,6 +110,7 @@ impl<'a> Schedule<'a> {
             chaos_end: Boot(Duration::from_secs(swarm.chaos_secs)),
             weights: weights.collect(),
             observer: Observer::new(Arc::clone(&log)),
+            script: None,
             draw,
             clock,
             board,
@@ -135,11 +139,27 @@ impl<'a> Schedule<'a> {
         schedule
     }
 
+    /// Commands, jobs and interruptions are those of this script.
+    pub(super) fn with_script(mut self, script: Script) -> Self {
+        self.truth.host = self.truth.host.clone().with_simulation(|_, job| scripted(job));
+        self.commands.clear();
+        self.script = Some(script);
+        self
+    }
+
+    pub(super) fn ask_next(&mut self, at: Boot) {
+        self.next_command = at;
+    }
+
+    pub(super) fn is_commanding(&self) -> bool {
+        self.actors[USER].is_running()
+    }
+
     /// The user and the controllers, each on a machine of its own.
     fn people(&mut self) {
         if self.draw.chance(self.swarm.rate("cloud.buckets")) {
             self.hit("cloud.buckets");
-            self.truth.cloud = self.truth.cloud.clone().with_throttling(Throttling::EC2);
+            self.truth.cloud = self.truth.cloud.clone().with_throttling(LIMITS);
         }
         for index in 0..=self.swarm.controllers {
             let is_user = index == 0;
@@ -196,7 +216,7 @@ impl<'a> Schedule<'a> {
         self.truth.now = self.now();
         let told = self.store.take_acknowledged();
         self.observer.observe(&self.truth, told)?;
-        if self.truth.repeats_ids {
+        if self.swarm.rate("engine.entropy_repeated") > 0 {
             self.note_ids();
         }
         if self.observer.step.is_multiple_of(32) {
@@ -251,6 +271,7 @@ impl<'a> Schedule<'a> {
             }
             End::Told(client, answer) => {
                 self.client = Some(*client);
+                self.was_told(answer);
                 *self.ends.entry(answer).or_default() += 1;
                 "user: told"
             }
@@ -275,6 +296,7 @@ impl<'a> Schedule<'a> {
             let repair = entry.remove();
             self.repair(repair);
         }
+        self.interrupt_due();
         for index in 0..self.actors.len() {
             let actor = &mut self.actors[index];
             if actor.paused_until.is_some_and(|until| until <= now) {
@@ -344,6 +366,14 @@ impl<'a> Schedule<'a> {
     }
 
     fn give_next_command(&mut self) {
+        if let Some(script) = &mut self.script {
+            if let Some((_, command)) = script.commands.pop() {
+                self.next_command = script.commands.last().map_or(Boot(Duration::MAX), |(at, _)| *at);
+                script.current = Some(command.clone());
+                self.give(command);
+            }
+            return;
+        }
         let wait = Duration::from_millis(self.draw.below(COMMAND_EVERY_SECS * 2_000));
         let command = if let Some(command) = self.commands.pop() {
             command
@@ -386,7 +416,11 @@ impl<'a> Schedule<'a> {
             return Ok(());
         }
         let place = usize::try_from(self.draw.below(parked.len() as u64)).unwrap_or(0);
-        self.open(parked[place])
+        let number = parked[place];
+        if self.board.get(number).is_some_and(|parked| self.pauses_sender(&parked)) {
+            return Ok(());
+        }
+        self.open(number)
     }
 
     /// Lets this call go on.
@@ -411,6 +445,8 @@ impl<'a> Schedule<'a> {
         };
         self.clock.next_timer().into_iter().for_each(&mut may_be);
         self.repairs.keys().next().map(|(at, _)| *at).into_iter().for_each(&mut may_be);
+        let interruption = self.script.as_ref().and_then(|script| script.interruptions.last().copied());
+        interruption.into_iter().for_each(&mut may_be);
         for actor in &self.actors {
             actor.starts_at.into_iter().chain(actor.paused_until).for_each(&mut may_be);
         }
@@ -428,4 +464,13 @@ impl<'a> Schedule<'a> {
             self.picks_at_once = 0;
         }
     }
+}
+
+/// A job of a script: it runs for as many seconds as its second word says, and succeeds.
+fn scripted(job: &Job) -> Simulated {
+    let secs = match &job.program {
+        Program::Argv(words) => words.get(1).and_then(|secs| secs.parse().ok()),
+        Program::Commands(_) => None,
+    };
+    Simulated::new(Span::from_secs(secs.unwrap_or(0)), Exit::exited(0), Vec::new())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::observer::Violation;
 use super::schedule::{Schedule, USER};
+use super::switchboard::Parked;
 use crate::cloud::{FakeMachine, Moment};
 use crate::model::{AppendId, Batch, Encoded, LogId, MachineId, MicroUsd, MilliCpu, Purchase, Span};
 use crate::store::EventStore as _;
@@ -86,6 +87,7 @@ impl Schedule<'_> {
             "crash_of_user" => {
                 let was_running = self.actors[USER].is_running();
                 self.actors[USER].kill();
+                self.was_told("crashed");
                 return Ok(was_running);
             }
             _ => {}
@@ -108,7 +110,6 @@ impl Schedule<'_> {
             }
             "pause" => self.pause(index, 1, 60)?,
             "pause_long" => self.pause(index, 60, 3_600)?,
-            "pause_of_send" => return Ok(self.pause_sender()),
             "terminated" => {
                 let is_second = self.actors[index].was_asked;
                 if is_second {
@@ -155,18 +156,15 @@ impl Schedule<'_> {
     }
 
     /// A sender stands still exactly between its last look at the clock and the send, for less than the margin allows.
-    fn pause_sender(&mut self) -> bool {
-        let sends = self.board.parked(|parked| {
-            parked.actor != USER && parked.point.call == "launch" && parked.point.moment == Moment::BeforeEffect
-        });
-        let Some(parked) = sends.first().and_then(|number| self.board.get(*number)) else { return false };
-        let length = Duration::from_secs(1 + self.draw.below(50));
-        let now = self.now();
-        let actor = &mut self.actors[parked.actor];
-        if actor.paused_until.is_some() {
+    pub(super) fn pauses_sender(&mut self, parked: &Parked) -> bool {
+        let is_send = parked.point.call == "launch" && parked.point.moment == Moment::BeforeEffect;
+        let rate = self.swarm.rate("engine.pause_of_send");
+        if !is_send || self.truth.is_settling || !self.draw.chance(rate) {
             return false;
         }
-        actor.paused_until = Some(now.plus(length));
+        self.hit("engine.pause_of_send");
+        let length = Duration::from_secs(1 + self.draw.below(50));
+        self.actors[parked.actor].paused_until = Some(self.now().plus(length));
         true
     }
 

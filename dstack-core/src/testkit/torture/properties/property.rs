@@ -25,8 +25,6 @@ pub struct Truth {
     pub wiped: BTreeSet<AttemptId>,
     /// Time.
     pub now: Boot,
-    /// Ids may have been drawn twice: events may not fit.
-    pub repeats_ids: bool,
     /// Faults have stopped.
     pub is_settling: bool,
 }

@@ -5,36 +5,39 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use dstack_core::cloud::Draw;
-use dstack_core::model::{Bytes, GpuNeed, MilliCpu, Name, Needs, Span};
+use dstack_core::model::{Bytes, GpuNeed, MilliCpu, Name, Needs, Program, Span, WorkflowSpec};
 
 /// The columns, in their order.
-pub(crate) const HEADER: &str = "job_id,submit_s,duration_s,cpu_milli,memory_mib,gpu_count,gpu_name,depends_on";
+pub const HEADER: &str = "job_id,submit_s,duration_s,cpu_milli,memory_mib,gpu_count,gpu_name,depends_on";
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Job {
+pub struct Job {
     /// Unique name.
-    pub(crate) name: Name,
+    pub name: Name,
     /// When it is submitted, since the beginning.
-    pub(crate) submit: Span,
+    pub submit: Span,
     /// How long it runs.
-    pub(crate) duration: Span,
+    pub duration: Span,
     /// What it needs.
-    pub(crate) needs: Needs,
+    pub needs: Needs,
     /// Places of jobs before it in the list that must succeed first.
-    pub(crate) depends_on: Vec<usize>,
+    pub depends_on: Vec<usize>,
 }
 
 /// Why the CSV cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {why}")]
-pub(crate) struct CsvError {
+pub struct CsvError {
     line: usize,
     why: String,
 }
 
 /// Reads the CSV's text.
-pub(crate) fn read_csv(text: &str) -> Result<Vec<Job>, CsvError> {
+///
+/// # Errors
+/// Names the first line that is not a job.
+pub fn read_csv(text: &str) -> Result<Vec<Job>, CsvError> {
     let mut jobs: Vec<Job> = Vec::new();
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     for (line, row) in (1..).zip(text.lines()) {
@@ -92,7 +95,7 @@ fn needs(cpu_milli: u64, memory_mib: u64, gpu: Option<GpuNeed>) -> Needs {
 }
 
 /// Days full of small jobs with quiet nights between them; some come in threes, each after the one before it.
-pub(crate) fn generate(seed: u64, count: usize) -> Vec<Job> {
+pub fn generate(seed: u64, count: usize) -> Vec<Job> {
     const DAY_S: u64 = 86_400;
     let mut draw = Draw::new(seed);
     let mut jobs: Vec<Job> = Vec::with_capacity(count);
@@ -123,15 +126,15 @@ pub(crate) fn generate(seed: u64, count: usize) -> Vec<Job> {
 
 /// A run: jobs that depend on each other, submitted together when the last of them is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Group {
+pub struct Group {
     /// When.
-    pub(crate) submit: Span,
+    pub submit: Span,
     /// Places of its jobs, ascending.
-    pub(crate) jobs: Vec<usize>,
+    pub jobs: Vec<usize>,
 }
 
 /// Jobs that depend on each other, however far, are of one group; the groups are in order of submission.
-pub(crate) fn groups(jobs: &[Job]) -> Vec<Group> {
+pub fn groups(jobs: &[Job]) -> Vec<Group> {
     let mut root: Vec<usize> = (0..jobs.len()).collect();
     fn find(root: &mut [usize], mut place: usize) -> usize {
         while root[place] != place {
@@ -156,4 +159,33 @@ pub(crate) fn groups(jobs: &[Job]) -> Vec<Group> {
     let mut groups: Vec<Group> = groups.into_values().collect();
     groups.sort_by_key(|group| (group.submit, group.jobs[0]));
     groups
+}
+
+/// The group's jobs as workflows of one run.
+///
+/// # Panics
+/// If a job of the group depends on one that is not of it.
+pub fn specs(jobs: &[Job], group: &Group) -> Vec<WorkflowSpec> {
+    let index_of = |place: &usize| {
+        let index = group.jobs.binary_search(place).expect("what a job depends on is of its group");
+        u32::try_from(index).expect("a run has fewer workflows")
+    };
+    let spec = |place: &usize| {
+        let job = &jobs[*place];
+        let mut spec = WorkflowSpec::script(job.name.clone(), [""; 0]);
+        spec.program = Program::Argv(vec!["sleep".into(), job.duration.as_secs().to_string()]);
+        spec.needs = job.needs.clone();
+        spec.depends_on = job.depends_on.iter().map(index_of).collect();
+        spec
+    };
+    group.jobs.iter().map(spec).collect()
+}
+
+/// How long a job runs, by what [`specs`] has made of it.
+pub fn duration_of(program: &Program) -> Span {
+    let secs = match program {
+        Program::Argv(words) => words.get(1).and_then(|secs| secs.parse().ok()),
+        Program::Commands(_) => None,
+    };
+    Span::from_secs(secs.unwrap_or(0))
 }
