@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use dstack_core::blob::Payload;
 use dstack_core::model::{Name, Program, WorkflowSpec};
-use dstack_core::project::{FileList, Project, ProjectError, WorkflowsFile, check_size, list_files, pack_files, plan};
+use dstack_core::project::{
+    FileList, Project, ProjectError, WorkflowsFile, check_size, list_files_without, pack_files, plan,
+};
 
 use crate::app::{App, shown};
 use crate::cli::{RunArgs, RunResources};
@@ -131,9 +133,8 @@ fn without_place(error: ProjectError) -> Failure {
 
 /// The folder's files: says how many and how large they are, and refuses too many.
 pub(crate) fn files(app: &App, work: &Work) -> Result<FileList, Failure> {
-    let mut files = list_files(&work.root)?;
     // A home within the project is nobody's input: it holds secrets, and the blobs of what was sent before.
-    files.leave_out(&work.root, app.home.path())?;
+    let files = list_files_without(&work.root, app.home.path())?;
     print::say(&files_line(app, work, &files));
     if let Some(largest) = files.largest().filter(|file| file.size > LARGE_FILE_BYTES) {
         let size = dstack_core::model::Bytes(largest.size);

@@ -42,25 +42,6 @@ impl FileList {
     pub fn largest(&self) -> Option<&ListedFile> {
         self.files.iter().max_by_key(|file| file.size)
     }
-
-    /// Leaves out what is below `folder`, wherever that is, of a list of the files below `root`.
-    ///
-    /// # Errors
-    /// When one of the two cannot be found on the disk for another reason than that it is not there.
-    pub fn leave_out(&mut self, root: &Path, folder: &Path) -> Result<(), ProjectError> {
-        let real = |path: &Path| match fs::canonicalize(path) {
-            Ok(real) => Ok(Some(real)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(ProjectError::io(path.display(), error)),
-        };
-        let (Some(root), Some(folder)) = (real(root)?, real(folder)?) else { return Ok(()) };
-        let Ok(below) = folder.strip_prefix(&root) else { return Ok(()) };
-        let before = self.files.len();
-        self.files.retain(|file| !file.path.starts_with(below));
-        self.size = self.files.iter().map(|file| file.size).sum();
-        self.ignored += u64::from(self.files.len() < before);
-        Ok(())
-    }
 }
 
 /// Lists the files below `root`.
@@ -68,9 +49,26 @@ impl FileList {
 /// # Errors
 /// A folder that cannot be read. Nothing is left out in silence.
 pub fn list_files(root: &Path) -> Result<FileList, ProjectError> {
+    list(root, None)
+}
+
+/// Lists the files below `root` without those in `folder`, wherever that is and whether or not it is there.
+///
+/// # Errors
+/// As [`list_files`].
+pub fn list_files_without(root: &Path, folder: &Path) -> Result<FileList, ProjectError> {
+    match fs::canonicalize(folder) {
+        Ok(folder) => list(root, Some(&folder)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => list(root, None),
+        Err(error) => Err(ProjectError::io(folder.display(), error)),
+    }
+}
+
+fn list(root: &Path, without: Option<&Path>) -> Result<FileList, ProjectError> {
     let root = fs::canonicalize(root).map_err(|error| ProjectError::io(root.display(), error))?;
+    let without = without.and_then(|folder| folder.strip_prefix(&root).ok());
     let repository = Repository::around(&root);
-    let mut walk = Walk { root: &root, list: FileList::default(), seen: BTreeSet::new(), waiting: Vec::new() };
+    let mut walk = Walk { root: &root, without, list: FileList::default(), seen: BTreeSet::new(), waiting: Vec::new() };
     match repository {
         Some(repository) => {
             let rules = repository.rules_down_to(&root);
@@ -93,6 +91,8 @@ pub fn list_files(root: &Path) -> Result<FileList, ProjectError> {
 
 struct Walk<'a> {
     root: &'a Path,
+    /// Relative to the root.
+    without: Option<&'a Path>,
     list: FileList,
     seen: BTreeSet<PathBuf>,
     waiting: Vec<(PathBuf, Option<Rules>)>,
@@ -103,7 +103,12 @@ impl Walk<'_> {
         let place = self.root.join(folder);
         let rules = Rules::of_folder(rules, &place);
         let failed = |error| ProjectError::io(place.display(), error);
-        for entry in fs::read_dir(&place).map_err(failed)? {
+        let entries = match fs::read_dir(&place) {
+            // It went away after its own folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !folder.as_os_str().is_empty() => return Ok(()),
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(failed)?;
             let name = entry.file_name();
             if name == OsStr::new(".git") {
@@ -114,7 +119,9 @@ impl Walk<'_> {
                 continue;
             }
             let path = folder.join(&name);
-            if rules.as_ref().is_some_and(|rules| rules.ignore(&self.root.join(&path), kind.is_dir())) {
+            if self.without == Some(&path) {
+                self.list.ignored += 1;
+            } else if rules.as_ref().is_some_and(|rules| rules.ignore(&self.root.join(&path), kind.is_dir())) {
                 if !self.seen.contains(&path) {
                     self.list.ignored += 1;
                 }
@@ -151,7 +158,7 @@ impl Walk<'_> {
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), ProjectError> {
-        if self.seen.contains(&path) {
+        if self.seen.contains(&path) || self.without.is_some_and(|folder| path.starts_with(folder)) {
             return Ok(());
         }
         let facts = match fs::symlink_metadata(self.root.join(&path)) {

@@ -28,7 +28,7 @@ mod yaml;
 mod tests;
 
 pub use error::{Place, ProjectError};
-pub use files::{FileList, ListedFile, list_files};
+pub use files::{FileList, ListedFile, list_files, list_files_without};
 pub use pack::{MAX_UNPACKED, check_size, pack_files};
 pub use plan::{Environment, Planned, Warning, plan};
 pub use project::Project;
