@@ -59,7 +59,12 @@ fn assign(criterion: &mut Criterion) {
             || world.clone(),
             |mut world| {
                 let plan = schedule(&world.state, &tick);
-                let events = plan.into_events(&world.state, ControllerId::from_bytes([1; 16]), &mut || [0; 16]);
+                let mut number = 0_u128;
+                let mut mint = || {
+                    number += 1 << 64;
+                    number.to_be_bytes()
+                };
+                let events = plan.into_events(&world.state, ControllerId::from_bytes([1; 16]), &mut mint);
                 for event in events {
                     world.add(event);
                 }

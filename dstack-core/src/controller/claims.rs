@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Boot;
 use crate::cloud::{LaunchError, Machine};
-use crate::model::{ClaimNumber, ControllerId, Observation, RunnerId, State};
+use crate::model::{ClaimNumber, Event, Observation, Record, RunnerId, State};
 
 /// Which claim: its runner, and its number there.
 pub type ClaimKey = (RunnerId, ClaimNumber);
@@ -29,6 +29,29 @@ pub struct Watched {
     pub ours: Option<Ours>,
 }
 
+/// The claims that an append of ours made, and when that append was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    before: Boot,
+    claims: BTreeSet<ClaimKey>,
+}
+
+impl Made {
+    /// These, by an append that was begun at `before`.
+    pub fn new(claims: impl IntoIterator<Item = ClaimKey>, before: Boot) -> Self {
+        Self { before, claims: claims.into_iter().collect() }
+    }
+
+    /// Those among the records of an append that was begun at `before`.
+    pub(super) fn by(records: &[Record], before: Boot) -> Self {
+        let claim = |record: &Record| match record.event() {
+            Some(Event::ClaimMade(made)) => Some((made.runner, made.claim)),
+            _ => None,
+        };
+        Self::new(records.iter().filter_map(claim), before)
+    }
+}
+
 /// Claims that are open, with the moment from which one controller process has watched each: rules 2 and 3 of the protocol.
 ///
 /// It has no clock of its own: it is told what its controller's clock, which counts suspension, says.
@@ -41,18 +64,17 @@ impl Claims {
         self.0.iter().map(|(key, claim)| (*key, *claim))
     }
 
-    /// Takes in which claims are open. Our own were begun before the append that made them, at `before_append`.
-    pub fn note(&mut self, state: &State, us: ControllerId, now: Boot, before_append: Option<Boot>) {
+    /// Takes in which claims are open. Those that our own append has just made were begun before that append.
+    pub fn note(&mut self, state: &State, now: Boot, made: Option<&Made>) {
         let mut open = BTreeSet::new();
         for (id, runner) in state.live_runners() {
             let Some(claim) = runner.open_claim() else { continue };
             let key = (id, claim.number);
             open.insert(key);
-            let is_ours = claim.controller == us;
-            // A claim of ours that we do not remember making is of unknown age: it is only watched.
-            let since = before_append.filter(|_| is_ours).unwrap_or(now);
-            let ours = (is_ours && before_append.is_some()).then_some(Ours::Clear);
-            self.0.entry(key).or_insert(Watched { since, ours });
+            // A claim that we do not remember making is of unknown age, whoever's name it carries: it is only watched.
+            let ours = made.filter(|made| made.claims.contains(&key));
+            let since = ours.map_or(now, |made| made.before);
+            self.0.entry(key).or_insert(Watched { since, ours: ours.map(|_| Ours::Clear) });
         }
         self.0.retain(|key, _| open.contains(key));
     }

@@ -32,7 +32,7 @@ mod strays;
 #[cfg(test)]
 mod tests;
 
-pub use claims::{ClaimKey, Claims, Ours, Watched};
+pub use claims::{ClaimKey, Claims, Made, Ours, Watched};
 pub use control::{Controller, ControllerError};
 pub use evidence::{Evidence, known};
 pub use ports::{Options, Ports, Provider};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claims::Made;
 use super::control::{Controller, ControllerError};
 use super::effect::EffectKey;
 use super::step::Step;
@@ -24,6 +25,13 @@ pub(super) struct Group {
     kept: Vec<(AttemptId, Option<Place>)>,
     /// Which of the observations they tell.
     told: Vec<bool>,
+}
+
+impl Group {
+    /// The claims that it made.
+    fn made(&self) -> Option<Made> {
+        self.before.map(|before| Made::by(&self.records, before))
+    }
 }
 
 /// An append whose outcome is not known.
@@ -62,7 +70,7 @@ impl Controller {
             Err(ClientError::Append(AppendError::Conflict { .. })) => {
                 if !group.records.is_empty() {
                     // Those before it are in the log. What they made owed is ours, and not of whoever was faster.
-                    self.note_state(group.before);
+                    self.note_state(group.made().as_ref());
                 }
                 self.refresh().await?;
                 Ok(false)
@@ -106,7 +114,7 @@ impl Controller {
     }
 
     fn take_in_group(&mut self, group: Group, step: &mut Step) {
-        self.note_state(group.before);
+        self.note_state(group.made().as_ref());
         step.records.extend(group.records);
         // What it had to tell is in the log, once: some facts would be told again for ever.
         let mut told = group.told.into_iter();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::claims::Made;
 use super::control::{Controller, ControllerError};
 use super::effect::{Done, EffectKey, Outcome};
 use super::record::Group;
@@ -68,13 +69,13 @@ impl Controller {
         Ok(())
     }
 
-    /// Takes in what the state owes and claims now; `before_append` is given when our own append has just changed it.
-    pub(super) fn note_state(&mut self, before_append: Option<Boot>) {
+    /// Takes in what the state owes and claims now; `made` is given when our own append has just changed it.
+    pub(super) fn note_state(&mut self, made: Option<&Made>) {
         let state = self.client.state();
-        self.claims.note(state, self.id, self.now_boot, before_append);
+        self.claims.note(state, self.now_boot, made);
         self.absences.note(state, self.now_boot);
         let keys: BTreeSet<_> = outstanding(state).iter().map(crate::model::Action::key).collect();
-        self.owed.note(&keys, self.now_boot, before_append.is_some());
+        self.owed.note(&keys, self.now_boot, made.is_some());
     }
 
     /// Appends alone, at the place that the state stands at; says no when the log has moved on.

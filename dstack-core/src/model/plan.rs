@@ -163,6 +163,7 @@ impl Plan {
     /// `state` is the state that was planned on.
     pub fn into_events(self, state: &State, controller: ControllerId, mint: &mut impl Mint) -> Vec<Event> {
         let mut events = Vec::with_capacity(self.items.len());
+        let (mut launches, mut runners) = (BTreeSet::new(), BTreeSet::new());
         for item in self.items {
             match item {
                 Item::Skip { workflow, cause } => events.push(WorkflowSkipped { workflow, cause }.into()),
@@ -172,10 +173,15 @@ impl Plan {
                 Item::Launch { rule, zone, why: _ } => {
                     let (Some(log), Some(allowed)) = (state.log(), state.rules().get(&rule)) else { continue };
                     let offering = &allowed.offering;
-                    let is_spent = |launch: LaunchId| state.runners().values().any(|it| it.request.launch == launch);
+                    let is_spent = |id: LaunchId| {
+                        launches.contains(&id) || state.runners().values().any(|it| it.request.launch == id)
+                    };
+                    let is_taken = |id: RunnerId| runners.contains(&id) || state.runners().contains_key(&id);
                     let launch = fresh(mint, LaunchId::from_entropy, is_spent);
-                    let runner = fresh(mint, RunnerId::from_entropy, |id| state.runners().contains_key(&id));
+                    let runner = fresh(mint, RunnerId::from_entropy, is_taken);
                     let (Some(launch), Some(runner)) = (launch, runner) else { continue };
+                    launches.insert(launch);
+                    runners.insert(runner);
                     let settings = state.settings();
                     let mut request = LaunchRequest::new(log, launch, offering, zone);
                     request.options = settings.launch.clone();

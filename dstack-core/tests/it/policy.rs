@@ -389,3 +389,24 @@ fn a_claim_beside_an_open_one_is_a_fault_and_gives_nobody_a_right() {
     assert_eq!(given.state().faults().count(), 1);
     assert_eq!(given.state().runners()[&runner(1)].claim.as_ref().map(|claim| claim.number), Some(ClaimNumber(1)));
 }
+
+/// Found by the simulator with `engine.entropy_repeated`: two runners with one token were one machine.
+#[test]
+fn ids_that_the_log_knows_are_drawn_anew() {
+    let mut given = Given::with_max(2);
+    given.submitted(specs(&[&[], &[]])).ready(1).assigned(0, 1, 1);
+    let known = given.state().runners()[&runner(1)].request.launch.to_bits();
+    let entropy = |bits: u64| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&bits.to_be_bytes());
+        bytes
+    };
+    let plan = given.plan(None);
+    assert!(matches!(plan.items[..], [Item::Launch { .. }]), "{:?}", plan.items);
+    let mut draws = [known, 77, runner(1).to_bits(), 78].into_iter();
+    let events =
+        plan.clone().into_events(given.state(), ME, &mut || entropy(draws.next().expect("four draws are enough")));
+    let [Event::RunnerWanted(wanted), Event::ClaimMade(_)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((wanted.request.launch.to_bits(), wanted.runner.to_bits()), (77, 78));
+    assert_eq!(plan.into_events(given.state(), ME, &mut || entropy(known)), [], "nothing new comes");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dstack_core::clock::Boot;
 use dstack_core::cloud::{LaunchError, Look, Machine};
-use dstack_core::controller::{ClaimKey, Claims, Evidence, Ours};
+use dstack_core::controller::{ClaimKey, Claims, Evidence, Made, Ours};
 use dstack_core::model::event::RunnerStopped;
 use dstack_core::model::plan::Tick;
 use dstack_core::model::{
@@ -59,7 +59,7 @@ impl Process {
     /// A process that has just started and read the log.
     pub(crate) fn new(id: ControllerId, state: &State, now: Boot) -> Self {
         let mut claims = Claims::default();
-        claims.note(state, id, now, None);
+        claims.note(state, now, None);
         Self { id, is_zombie: false, claims, evidence: Evidence::default(), calls: BTreeMap::new(), look: None }
     }
 
@@ -92,8 +92,15 @@ pub(crate) fn step(world: &mut World, setup: &Setup, place: usize, hears: Hears)
     record_facts(world, setup, seen);
     decide(world, &process);
     let has_appended = world.head.seq() != before;
-    let before_append = (has_appended && hears == Hears::Yes).then_some(now);
-    process.claims.note(&world.head, process.id, now, before_append);
+    let made = (has_appended && hears == Hears::Yes).then(|| {
+        // Nobody else has appended meanwhile: what carries its name and is new is its own.
+        let claims = world.head.live_runners().filter_map(|(runner, state)| {
+            let claim = state.open_claim().filter(|claim| claim.controller == process.id)?;
+            Some((runner, claim.number))
+        });
+        Made::new(claims, now)
+    });
+    process.claims.note(&world.head, now, made.as_ref());
     begin_launches(world, setup, &mut process, now);
     if process.is_zombie {
         world.processes.remove(place);

@@ -142,7 +142,7 @@ impl World {
         let now = self.boot();
         for process in &mut self.processes {
             let process = Arc::make_mut(process);
-            process.claims.note(&self.head, process.id, now, None);
+            process.claims.note(&self.head, now, None);
         }
     }
 

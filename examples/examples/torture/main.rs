@@ -86,11 +86,10 @@ fn table(report: &Report) -> String {
 }
 
 fn trace(args: &Args, folder: &std::path::Path) -> Result<bool, Box<dyn Error>> {
-    let rows = traces::run(folder, args.seed)?;
+    let show = |row: &traces::Row| if args.json { Ok(()) } else { print(&format!("{row}\n")) };
+    let rows = traces::run(folder, args.seed, show)?;
     if args.json {
         print(&(serde_json::to_string_pretty(&rows)? + "\n"))?;
-    } else {
-        rows.iter().try_for_each(|row| print(&format!("{row}\n")))?;
     }
     Ok(rows.iter().all(traces::Row::is_good))
 }

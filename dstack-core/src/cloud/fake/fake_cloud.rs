@@ -11,7 +11,7 @@ use super::world::{Api, Buckets, Due, NOTICE_TIME, World};
 use super::{FakeMachine, Gate, NoWait};
 use crate::clock::{Boot, Clock};
 use crate::cloud::{CloudError, LaunchError, MachineState};
-use crate::model::{LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Scope, Span};
+use crate::model::{Address, LogId, MachineId, MicroUsd, MilliCpu, Offering, Purchase, Scope, Span, Token};
 
 /// A cloud in memory, in virtual time, that is no kinder than EC2.
 ///
@@ -339,6 +339,22 @@ impl FakeCloud {
     }
 
     // The truth.
+
+    /// The machines that a launch made and that take a slot, each with its launch's token.
+    pub fn live_launched(&self) -> Vec<(MachineId, Token)> {
+        self.quietly(|world, _| {
+            let live = world.machines.values().filter(|machine| machine.is_live());
+            live.filter_map(|machine| Some((machine.id.clone(), machine.token.clone()?))).collect()
+        })
+    }
+
+    /// Whether some machine answers at this address.
+    pub(crate) fn answers_at(&self, address: &Address) -> bool {
+        self.quietly(|world, _| {
+            let mut up = world.machines.values().filter(|machine| machine.state() == MachineState::Running);
+            up.any(|machine| machine.has_network && machine.address.as_ref() == Some(address))
+        })
+    }
 
     /// Grows with every change of a machine's state, launches included: whoever knows the number has missed nothing.
     pub fn changes(&self) -> u64 {

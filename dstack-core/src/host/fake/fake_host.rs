@@ -349,7 +349,7 @@ fn answers(cloud: &FakeCloud, place: &Place) -> Result<(), HostError> {
     if cloud.machine(&place.machine).is_some_and(|machine| answering(&machine)) {
         return Ok(());
     }
-    Err(if cloud.machines().iter().any(answering) {
+    Err(if cloud.answers_at(&place.address) {
         HostError::Changed(format!("another machine answers at {}", place.address.0))
     } else {
         HostError::Unreachable(format!("{} does not answer", place.machine))

@@ -160,7 +160,11 @@ impl FaultyStore {
         let mut told = Vec::with_capacity(ids.len());
         for (expected, batch) in held {
             match self.inner.append(expected, &batch).await {
-                Ok(appended) => told.push(Acknowledged { append: batch.append, last: appended.head.seq }),
+                Ok(appended) if appended.first == expected.next() => {
+                    told.push(Acknowledged { append: batch.append, last: appended.head.seq });
+                }
+                // It was in the log before, elsewhere: what was said of its place was wrong.
+                Ok(_) => return Err(doubt("what was held is lost")),
                 // Somebody else has filled its place: that is not for the caller of this append to hear.
                 Err(AppendError::Conflict { .. }) => return Err(doubt("what was held is lost")),
                 Err(error) => return Err(error),

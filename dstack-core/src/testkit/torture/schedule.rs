@@ -180,6 +180,7 @@ impl<'a> Schedule<'a> {
 
     pub(super) fn hit(&mut self, name: &'static str) {
         *self.hits.entry(name).or_default() += 1;
+        self.first_hits.entry(name.to_owned()).or_insert(self.observer.step);
     }
 
     pub(super) fn now(&self) -> Boot {
@@ -338,9 +339,11 @@ impl<'a> Schedule<'a> {
     }
 
     fn start_controller(&mut self, index: usize) {
+        // A workload of months is looked at less often.
+        let slower = if self.script.is_some() { 5 } else { 1 };
         let mut options = Options {
-            look_period: Duration::from_secs(120),
-            busy_look_period: Duration::from_secs(20),
+            look_period: Duration::from_secs(120 * slower),
+            busy_look_period: Duration::from_secs(20 * slower),
             ..Options::default()
         };
         let mut launches = 50;
@@ -399,11 +402,12 @@ impl<'a> Schedule<'a> {
     fn pick(&mut self) -> Result<(), Violation> {
         let chance = self.draw.below(1_000_000);
         let mut sum = 0;
-        for (name, weight) in self.weights.clone() {
-            sum += u64::from(weight);
-            if chance < sum && !self.truth.is_settling {
-                return self.befall(name);
-            }
+        let befalls = self.weights.iter().find(|(_, weight)| {
+            sum += u64::from(*weight);
+            chance < sum
+        });
+        if let Some((name, _)) = befalls.copied().filter(|_| !self.truth.is_settling) {
+            return self.befall(name);
         }
         let actors = &self.actors;
         let parked = self.board.parked(|parked: &Parked| actors[parked.actor].paused_until.is_none());
@@ -417,8 +421,12 @@ impl<'a> Schedule<'a> {
         }
         let place = usize::try_from(self.draw.below(parked.len() as u64)).unwrap_or(0);
         let number = parked[place];
-        if self.board.get(number).is_some_and(|parked| self.pauses_sender(&parked)) {
-            return Ok(());
+        if let Some(parked) = self.board.get(number) {
+            if self.kills_user(&parked) {
+                return Ok(());
+            }
+            // What it was about to send goes out when it goes on.
+            self.pauses_sender(&parked);
         }
         self.open(number)
     }

@@ -48,6 +48,7 @@ impl Schedule<'_> {
         self.truth.host.set_faults(HostFaults::default());
         self.store.set_faults(StoreFaults::default());
         self.repairs.clear();
+        self.board.calm();
         self.repair(Repair::RegionUp);
         self.repair(Repair::AccountBack);
         self.repair(Repair::QuotaBack(Purchase::Spot));

@@ -13,6 +13,13 @@ use crate::store::StoreFaults;
 /// Types that are allowed in schedules; all are in the fake cloud's built-in list.
 pub const TYPES: [&str; 4] = ["t3.medium", "m7i.large", "c7i.xlarge", "g4dn.xlarge"];
 
+/// Faults that do their worst together: a launched machine that dies before anybody knows of it, and a refusal that the
+/// network's second delivery overtakes.
+const TOGETHER: [&[(&str, u16)]; 2] = [
+    &[("cloud.answer_lost", 300), ("cloud.boot_fails", 700), ("cloud.forgotten_early", 950), ("cloud.new_hidden", 950)],
+    &[("cloud.call_doubled", 500), ("cloud.quota", 300), ("cloud.price_too_low", 300)],
+];
+
 /// A rule that a schedule's user begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmRule {
@@ -77,14 +84,19 @@ impl Swarm {
                 rates.insert(kind.name.to_owned(), 1 + u16::try_from(draw.below(u64::from(most))).unwrap_or(0));
             }
         }
+        // What needs several faults at once is seldom met by chance.
+        if draw.chance(100) {
+            let together = TOGETHER[usize::try_from(draw.below(TOGETHER.len() as u64)).unwrap_or(0)];
+            rates.extend(together.iter().map(|(name, rate)| ((*name).to_owned(), *rate)));
+        }
         Self {
             seed,
             controllers: 1 + small(&mut draw, 4),
             rules,
-            runs: 1 + small(&mut draw, 4),
-            commands: small(&mut draw, 12),
-            chaos_secs: 300 + draw.below(5_400),
-            picks: 1_500,
+            runs: 1 + small(&mut draw, 6),
+            commands: small(&mut draw, 16),
+            chaos_secs: 300 + draw.below(9_000),
+            picks: 3_000,
             lag: u16::try_from(draw.below(4) * 60).unwrap_or(0),
             quick: u16::try_from(draw.below(3) * 400).unwrap_or(0),
             rates,

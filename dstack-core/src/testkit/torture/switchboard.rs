@@ -70,6 +70,11 @@ impl Switchboard {
         self.lock().panics = Some(actor);
     }
 
+    /// No call is made to panic any more.
+    pub(super) fn calm(&self) {
+        self.lock().panics = None;
+    }
+
     /// The calls that wait, of actors that this lets through, in order of arrival.
     pub(super) fn parked(&self, is_wanted: impl Fn(&Parked) -> bool) -> Vec<u64> {
         let board = self.lock();

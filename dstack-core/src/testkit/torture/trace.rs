@@ -83,11 +83,17 @@ impl Script {
 /// Options for a workload: this many controllers, with the faults that pass by themselves, each at a small rate.
 pub fn trace_options(seed: u64, controllers: u32, trace: &Trace) -> Swarm {
     let mut swarm = Swarm::derive(seed);
-    let waits_for_people =
-        ["cloud.denied", "cloud.invalid", "cloud.unsupported", "cloud.stranger_of_ours", "store.newer_record"];
+    let left_out = [
+        "cloud.denied",
+        "cloud.invalid",
+        "cloud.unsupported",
+        "cloud.stranger_of_ours",
+        "engine.other_options",
+        "store.newer_record",
+    ];
     swarm.rates = super::fault::KINDS
         .iter()
-        .filter(|kind| !waits_for_people.contains(&kind.name) && !kind.name.starts_with("job."))
+        .filter(|kind| !left_out.contains(&kind.name) && !kind.name.starts_with("job."))
         .filter_map(|kind| match kind.chance {
             super::fault::Chance::PerMille(most) => Some((kind.name.to_owned(), 1 + most / 20)),
             super::fault::Chance::PerMillion(most) => Some((kind.name.to_owned(), 1 + most / 10)),

@@ -30,7 +30,7 @@ pub(super) fn submission(draw: &mut Draw, swarm: &Swarm, number: u32) -> Command
 /// Something else that a user may ask, given what there is.
 pub(super) fn command(draw: &mut Draw, swarm: &Swarm, state: &State) -> Command {
     let rule = &swarm.rules[usize::try_from(draw.below(swarm.rules.len() as u64)).unwrap_or(0)];
-    match draw.below(16) {
+    match draw.below(20) {
         0..=3 => allow(rule, small(draw, rule.max + 1), 0),
         4 => allow(rule, rule.max, small(draw, 2)),
         5 => Command::Remove(RuleFilter {
@@ -40,7 +40,7 @@ pub(super) fn command(draw: &mut Draw, swarm: &Swarm, state: &State) -> Command 
         }),
         6 | 7 => Command::Disable,
         8 | 9 => Command::Enable,
-        10 | 11 => stop(draw, state).unwrap_or(Command::Enable),
+        10 | 11 | 16..=19 => stop(draw, state).unwrap_or(Command::Enable),
         12 | 13 => {
             let runners: Vec<RunnerId> = state.live_runners().map(|(id, _)| id).collect();
             let place = usize::try_from(draw.below(runners.len() as u64)).unwrap_or(0);

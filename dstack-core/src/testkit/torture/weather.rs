@@ -84,12 +84,6 @@ impl Schedule<'_> {
                 }
                 return Ok(true);
             }
-            "crash_of_user" => {
-                let was_running = self.actors[USER].is_running();
-                self.actors[USER].kill();
-                self.was_told("crashed");
-                return Ok(was_running);
-            }
             _ => {}
         }
         let Some(index) = self.some_controller() else { return Ok(false) };
@@ -155,17 +149,27 @@ impl Schedule<'_> {
         Ok(())
     }
 
-    /// A sender stands still exactly between its last look at the clock and the send, for less than the margin allows.
-    pub(super) fn pauses_sender(&mut self, parked: &Parked) -> bool {
-        let is_send = parked.point.call == "launch" && parked.point.moment == Moment::BeforeEffect;
-        let rate = self.swarm.rate("engine.pause_of_send");
-        if !is_send || self.truth.is_settling || !self.draw.chance(rate) {
+    /// The user's program dies where it is: whether its command is in the log, it does not know.
+    pub(super) fn kills_user(&mut self, parked: &Parked) -> bool {
+        let rate = self.swarm.rate("engine.crash_of_user");
+        if parked.actor != USER || self.truth.is_settling || !self.draw.chance(rate) {
             return false;
         }
-        self.hit("engine.pause_of_send");
-        let length = Duration::from_secs(1 + self.draw.below(50));
-        self.actors[parked.actor].paused_until = Some(self.now().plus(length));
+        self.hit("engine.crash_of_user");
+        self.actors[USER].kill();
+        self.was_told("crashed");
         true
+    }
+
+    /// A sender stands still exactly between its last look at the clock and the send, for less than the margin allows.
+    pub(super) fn pauses_sender(&mut self, parked: &Parked) {
+        let is_send = parked.point.call == "launch" && parked.point.moment == Moment::BeforeEffect;
+        let rate = self.swarm.rate("engine.pause_of_send");
+        if is_send && !self.truth.is_settling && self.draw.chance(rate) {
+            self.hit("engine.pause_of_send");
+            let length = Duration::from_secs(1 + self.draw.below(50));
+            self.actors[parked.actor].paused_until = Some(self.now().plus(length));
+        }
     }
 
     fn befall_cloud(&mut self, what: &str) -> bool {

@@ -1,18 +1,30 @@
 //! Nothing is done outside that the log did not say before.
 
+use std::collections::BTreeSet;
+
 use super::property::{Property, Truth, Verdict};
 use crate::cloud::{GatePoint, Moment};
-use crate::model::state::RunnerPhase;
-use crate::model::{AttemptId, State};
+use crate::model::state::{Runner, RunnerPhase};
+use crate::model::{AttemptId, Event, Record, State};
 
 /// When a call takes effect, the durable log already holds the record that it follows from: a launch its open claim, a start
 /// its assignment, a stop its wish, a termination the end of its runner.
 #[derive(Debug, Default)]
-pub struct Intent;
+pub struct Intent {
+    /// Every machine that the log ever had: a state forgets those that are long over.
+    machines: BTreeSet<String>,
+}
 
 impl Property for Intent {
     fn name(&self) -> &'static str {
         "intent"
+    }
+
+    fn record(&mut self, _truth: &Truth, _before: &State, record: &Record) -> Verdict {
+        if let Some(Event::RunnerLaunched(launched)) = record.event() {
+            self.machines.insert(launched.machine.0.clone());
+        }
+        Ok(false)
     }
 
     fn call(&mut self, _truth: &Truth, state: &State, point: &GatePoint) -> Verdict {
@@ -21,11 +33,28 @@ impl Property for Intent {
         }
         match point.call {
             "launch" => launch(state, &point.subject),
-            "terminate" => terminate(state, &point.subject),
+            "terminate" => self.terminate(state, &point.subject),
             "stage" | "start" => start(state, &point.subject),
             "close" => close(state, &point.subject),
             _ => Ok(false),
         }
+    }
+}
+
+impl Intent {
+    fn terminate(&self, state: &State, machines: &str) -> Verdict {
+        for machine in machines.split(' ') {
+            let is_its = |runner: &Runner| runner.machine.as_ref().is_some_and(|id| id.0 == machine);
+            match state.runners().iter().find(|(_, runner)| is_its(runner)) {
+                Some((_, runner)) if matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_)) => {}
+                Some((id, runner)) => {
+                    return Err(format!("{machine} is terminated while its runner {id} is {:?}", runner.phase));
+                }
+                None if self.machines.contains(machine) => {}
+                None => return Err(format!("{machine} is terminated, which is no runner's")),
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -37,18 +66,6 @@ fn launch(state: &State, token: &str) -> Verdict {
     }
     if runner.open_claim().is_none() && runner.machine.is_none() && runner.may_live() {
         return Err(format!("runner {id} is launched, though its claim is closed: {:?}", runner.claim));
-    }
-    Ok(true)
-}
-
-fn terminate(state: &State, machines: &str) -> Verdict {
-    for machine in machines.split(' ') {
-        let runner =
-            state.runners().iter().find(|(_, runner)| runner.machine.as_ref().is_some_and(|id| id.0 == machine));
-        let (id, runner) = runner.ok_or_else(|| format!("{machine} is terminated, which is no runner's"))?;
-        if !matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_)) {
-            return Err(format!("{machine} is terminated while its runner {id} is {:?}", runner.phase));
-        }
     }
     Ok(true)
 }

@@ -44,7 +44,7 @@ pub fn all() -> Vec<Box<dyn Property>> {
         Box::new(OneMachine::default()),
         Box::new(OneStart::default()),
         Box::new(Alone::default()),
-        Box::new(Intent),
+        Box::new(Intent::default()),
         Box::new(Results::default()),
         Box::new(Output),
         Box::new(Foreign),

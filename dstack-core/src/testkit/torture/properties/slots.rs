@@ -1,7 +1,8 @@
 //! A runner that is over has no machine.
 
+use std::collections::BTreeMap;
+
 use super::property::{Property, Truth, Verdict};
-use crate::cloud::FakeMachine;
 use crate::model::State;
 
 /// Each machine with the log's token belongs to a runner that takes a slot: no death certificate is wrong, and no machine is
@@ -15,22 +16,18 @@ impl Property for Slots {
     }
 
     fn stepped(&mut self, truth: &Truth, state: &State) -> Verdict {
-        let machines = truth.cloud.machines();
-        let live: Vec<_> = machines.iter().filter(|machine| machine.is_live() && machine.token.is_some()).collect();
-        for machine in &live {
-            let runner = state.runners().iter().find(|(_, runner)| Some(&runner.token) == machine.token.as_ref());
-            match runner {
+        let live = truth.cloud.live_launched();
+        let runners: BTreeMap<_, _> =
+            state.runners().iter().map(|(id, runner)| (&runner.token, (id, runner))).collect();
+        for (machine, token) in &live {
+            match runners.get(token) {
                 Some((_, runner)) if runner.may_live() => {}
                 Some((id, runner)) => {
-                    return Err(format!("machine {} lives, though its runner {id} is {:?}", machine.id, runner.phase));
+                    return Err(format!("machine {machine} lives, though its runner {id} is {:?}", runner.phase));
                 }
-                None => return Err(format!("machine {} lives, and no runner is its own", describe(machine))),
+                None => return Err(format!("machine {machine} lives, and no runner has its token {token}")),
             }
         }
         Ok(!live.is_empty())
     }
-}
-
-fn describe(machine: &FakeMachine) -> String {
-    format!("{} ({} {}) of {:?}", machine.id, machine.instance_type, machine.asked, machine.token)
 }
