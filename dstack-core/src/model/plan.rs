@@ -176,7 +176,7 @@ impl Plan {
                     let is_spent = |id: LaunchId| {
                         launches.contains(&id) || state.runners().values().any(|it| it.request.launch == id)
                     };
-                    let is_taken = |id: RunnerId| runners.contains(&id) || state.runners().contains_key(&id);
+                    let is_taken = |id: RunnerId| runners.contains(&id) || state.knows_runner(id);
                     let launch = fresh(mint, LaunchId::from_entropy, is_spent);
                     let runner = fresh(mint, RunnerId::from_entropy, is_taken);
                     let (Some(launch), Some(runner)) = (launch, runner) else { continue };

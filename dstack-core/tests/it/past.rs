@@ -145,5 +145,16 @@ fn what_is_said_again_of_the_past_is_no_fault_and_of_what_never_was_it_is() {
     let other = RunId::from_bits(ids[0].to_bits() ^ 1);
     world.run(client.append(AppendId::from_bytes([2; 16]), &said(other))).expect("it ends").expect("it is appended");
     assert_eq!(client.state().faults().count(), before + 3);
+    let again = WorkflowSpec::script(name("w"), ["true"]);
+    let submission = dstack_core::model::Submission {
+        run: ids[0],
+        name: name("again"),
+        folder: None,
+        secrets: Vec::new(),
+        workflows: vec![again],
+        unfit: dstack_core::model::Unfit::Queue,
+    };
+    let answer = world.run(client.command(Command::Submit(Box::new(submission)))).expect("it ends");
+    assert!(answer.is_err(), "its id is taken");
     assert_eq!(run_of(&world, &client, ids[0]).map(|run| run.workflows[5].exit_code()), Some(Some(3)));
 }

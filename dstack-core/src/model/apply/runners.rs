@@ -19,7 +19,7 @@ const MAX_POOLED_STRIKE_PAUSE: Span = Span::from_secs(60);
 
 impl State {
     pub(super) fn runner_wanted(&mut self, event: &RunnerWanted) -> Result<(), String> {
-        if self.runners.contains_key(&event.runner) {
+        if self.knows_runner(event.runner) {
             return Err(format!("the runner id {} is taken", event.runner));
         }
         let request = &event.request;

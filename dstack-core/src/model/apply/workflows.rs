@@ -8,7 +8,7 @@ use crate::model::{State, WorkflowId};
 
 impl State {
     pub(super) fn run_submitted(&mut self, event: &RunSubmitted) -> Result<(), String> {
-        if self.runs.contains_key(&event.run) || self.past_runs.contains(&event.run) {
+        if self.knows_run(event.run) {
             return Err(format!("the run id {} is taken", event.run));
         }
         if event.workflows == 0 {

@@ -15,7 +15,7 @@ pub(super) fn submit(state: &State, submission: Submission) -> Result<Vec<Event>
     let most = MAX_BATCH_RECORDS - 1;
     let too_many = Rejection::TooManyWorkflows { most, got: workflows.len() };
     let count = u32::try_from(workflows.len()).ok().filter(|_| workflows.len() <= most).ok_or(too_many)?;
-    if state.runs().contains_key(&run) {
+    if state.knows_run(run) {
         return Err(Rejection::RunIdTaken(run));
     }
     check_names(&workflows)?;

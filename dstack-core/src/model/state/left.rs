@@ -67,6 +67,16 @@ impl State {
         }
     }
 
+    /// Whether this id is known to be a run's, over or not.
+    pub(crate) fn knows_run(&self, id: RunId) -> bool {
+        self.runs.contains_key(&id) || self.past_runs.contains(&id)
+    }
+
+    /// Whether this id is known to be a runner's, over or not.
+    pub(crate) fn knows_runner(&self, id: RunnerId) -> bool {
+        self.runners.contains_key(&id) || self.past_runners.iter().any(|(past, _)| *past == id)
+    }
+
     /// Counts again what is held.
     pub(crate) fn count_held(&mut self) {
         let held = self.finished.iter().filter_map(|id| self.runs.get(id));
