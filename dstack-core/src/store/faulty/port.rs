@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::FaultyStore;
 use super::faulty_store::after;
+use super::shared::Acknowledged;
 use crate::cloud::{GatePoint, Moment};
 use crate::model::{Batch, Name, Record, RecordHash, Seq};
 use crate::store::{AppendError, Appended, EventStore, Head, RunRow, Snapshot, StoreError};
@@ -55,6 +56,18 @@ impl FaultyStore {
         Ok(())
     }
 
+    /// At a place that the log has left behind: a conflict, or an append that is there already. Nothing is committed for it.
+    async fn append_behind(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        self.commit(None).await?;
+        let outcome = self.inner.append(expected, batch).await;
+        match &outcome {
+            Ok(appended) => self.tell(std::iter::once(Acknowledged { append: batch.append, last: appended.head.seq })),
+            Err(AppendError::Conflict { .. }) => self.shared.with(|common| common.hit("conflict")),
+            Err(_) => {}
+        }
+        outcome
+    }
+
     /// The head as it was some records ago, but not before what the caller has seen.
     async fn stale(&self, newest: Head) -> Result<Head, StoreError> {
         let seen = self.lock().seen;
@@ -99,9 +112,7 @@ impl EventStore for FaultyStore {
             let appended = self.commit(Some((expected, batch))).await;
             appended.map(|appended| appended.expect("there was something to commit"))
         } else {
-            self.commit(None).await?;
-            let appended = self.commit(Some((expected, batch))).await;
-            appended.map(|appended| appended.expect("there was something to commit"))
+            self.append_behind(expected, batch).await
         };
         self.pass("append", Moment::BeforeReply).await;
         outcome
@@ -117,9 +128,7 @@ impl EventStore for FaultyStore {
             self.lock().held.push((expected, batch.clone()));
             Ok(Appended { first: expected.next(), head: after(end, batch) })
         } else {
-            self.commit(None).await?;
-            let appended = self.commit(Some((expected, batch))).await;
-            appended.map(|appended| appended.expect("there was something to commit"))
+            self.append_behind(expected, batch).await
         };
         self.pass("append_held", Moment::BeforeReply).await;
         outcome
