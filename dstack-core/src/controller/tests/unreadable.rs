@@ -18,7 +18,9 @@ fn who_has_read_what_it_cannot_read_appends_nothing() {
             let (first, second) = (AppendId::from_bytes([1; 16]), AppendId::from_bytes([2; 16]));
             let enabled = [AutoscalingEnabled {}.into()];
             let place = client.state().seq();
-            // Its acknowledgement is lost: the client stands before it.
+            // Its acknowledgement is lost: the client stands before it, and before somebody else's.
+            let other = Batch::new(AppendId::from_bytes([4; 16]), &enabled);
+            let place = world.store.append(place, &other).await.expect("the place is free").head.seq;
             let appended = world.store.append(place, &Batch::new(first, &enabled)).await.expect("the place is free");
             let event = Encoded { kind: "FromTheFuture".into(), version: 9, json: b"{}".to_vec() };
             let newer = Batch { append: AppendId::from_bytes([3; 16]), events: vec![event] };
