@@ -182,6 +182,7 @@ impl Client {
         append: AppendId,
         events: &[Event],
     ) -> Result<Vec<Record>, ClientError> {
+        self.check_readable()?;
         let batch = Batch::new(append, events);
         let appended = self.store.append(expected, &batch).await?;
         self.take_in(&batch, events, &appended).await
@@ -193,9 +194,18 @@ impl Client {
     /// # Errors
     /// As [`Client::append`].
     pub(crate) async fn append_held(&mut self, append: AppendId, events: &[Event]) -> Result<Vec<Record>, ClientError> {
+        self.check_readable()?;
         let batch = Batch::new(append, events);
         let appended = self.store.append_held(self.state.seq(), &batch).await?;
         self.take_in(&batch, events, &appended).await
+    }
+
+    /// Whoever cannot read all of a log writes nothing to it, however it came to read what it cannot.
+    fn check_readable(&self) -> Result<(), Rejection> {
+        match self.state.unreadable() {
+            Some(why) => Err(Rejection::ReadOnly(why.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Makes durable what was held.

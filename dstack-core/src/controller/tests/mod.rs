@@ -7,3 +7,4 @@ mod seen;
 mod starts;
 mod strays;
 mod swarm;
+mod unreadable;

@@ -192,7 +192,7 @@ impl FaultyStore {
         Ok(appended)
     }
 
-    fn tell(&self, told: impl Iterator<Item = Acknowledged>) {
+    pub(super) fn tell(&self, told: impl Iterator<Item = Acknowledged>) {
         let told: Vec<_> = told.collect();
         if let Some(newest) = told.iter().map(|told| told.last).max() {
             let mut state = self.lock();

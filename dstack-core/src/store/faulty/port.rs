@@ -4,6 +4,7 @@ use async_trait::async_trait;
 
 use super::FaultyStore;
 use super::faulty_store::after;
+use super::shared::Acknowledged;
 use crate::cloud::{GatePoint, Moment};
 use crate::model::{Batch, Name, Record, RecordHash, RunnerId, Seq};
 use crate::store::{AppendError, Appended, EventStore, Head, Past, PastId, RunRow, Snapshot, StoreError};
@@ -55,11 +56,14 @@ impl FaultyStore {
         Ok(())
     }
 
-    /// An append at a place where the log does not end for this handle.
-    async fn append_elsewhere(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+    /// At a place that the log has left behind: a conflict, or an append that is there already. Nothing is committed for it.
+    async fn append_behind(&self, expected: Seq, batch: &Batch) -> Result<Appended, AppendError> {
+        self.commit(None).await?;
         let outcome = self.inner.append(expected, batch).await;
-        if matches!(outcome, Err(AppendError::Conflict { .. })) {
-            self.shared.with(|common| common.hit("conflict"));
+        match &outcome {
+            Ok(appended) => self.tell(std::iter::once(Acknowledged { append: batch.append, last: appended.head.seq })),
+            Err(AppendError::Conflict { .. }) => self.shared.with(|common| common.hit("conflict")),
+            Err(_) => {}
         }
         outcome
     }
@@ -109,9 +113,7 @@ impl EventStore for FaultyStore {
             let appended = self.commit(Some((expected, batch))).await;
             appended.map(|appended| appended.expect("there was something to commit"))
         } else {
-            // It conflicts, or is known already: nothing is committed that could be lost.
-            self.commit(None).await?;
-            self.append_elsewhere(expected, batch).await
+            self.append_behind(expected, batch).await
         };
         self.pass("append", Moment::BeforeReply).await;
         outcome
@@ -127,9 +129,7 @@ impl EventStore for FaultyStore {
             self.lock().held.push((expected, batch.clone()));
             Ok(Appended { first: expected.next(), head: after(end, batch) })
         } else {
-            // It conflicts, or is known already: nothing is committed that could be lost.
-            self.commit(None).await?;
-            self.append_elsewhere(expected, batch).await
+            self.append_behind(expected, batch).await
         };
         self.pass("append_held", Moment::BeforeReply).await;
         outcome

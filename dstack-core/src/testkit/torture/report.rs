@@ -111,9 +111,7 @@ impl Report {
 
     /// Lists everything that could have been seen, and what was not.
     pub(super) fn finish(&mut self, kinds: &[Kind], arms: &[&str]) {
-        #[expect(clippy::cast_precision_loss, reason = "a length of time for people")]
-        let secs = self.virtual_secs as f64;
-        self.virtual_years = secs / YEAR_SECS;
+        self.virtual_years = self.virtual_secs as f64 / YEAR_SECS;
         let mut never = BTreeSet::new();
         let mut list = |counts: &mut BTreeMap<String, u64>, name: &str| {
             if *counts.entry(name.to_owned()).or_default() == 0 {
