@@ -15,6 +15,7 @@ pub fn indexes(state: &State) -> Result<(), String> {
         ("queue", rebuilt.queue == state.queue),
         ("rooms", rebuilt.rooms == state.rooms),
         ("live", rebuilt.live == state.live),
+        ("peopled", rebuilt.peopled == state.peopled),
         ("starting", rebuilt.starting == state.starting),
         ("idle", rebuilt.idle == state.idle),
         ("pools", rebuilt.pools == state.pools),

@@ -15,8 +15,8 @@ use super::room::{Room, Rooms, Used};
 use super::rules::{Rule, Unavailable};
 use super::run::{Phase, Run, Workflow};
 use crate::model::{
-    At, AttemptId, LogId, MachineId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings,
-    WorkflowId,
+    At, AttemptId, LaunchRequest, LogId, MachineId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq,
+    Settings, WorkflowId,
 };
 
 /// Version of the state's stored form; a snapshot of another version is ignored.
@@ -60,6 +60,9 @@ pub struct State {
     pub(crate) rooms: Rooms,
     #[serde(skip)]
     pub(crate) live: BTreeMap<RuleKey, BTreeSet<RunnerId>>,
+    /// Scopes of runners that may be alive, and how many there are in each.
+    #[serde(skip)]
+    pub(crate) peopled: BTreeMap<Scope, u32>,
     #[serde(skip)]
     pub(crate) starting: BTreeSet<(Seq, RunnerId)>,
     #[serde(skip)]
@@ -138,6 +141,7 @@ impl Default for State {
             queue: Queue::default(),
             rooms: Rooms::default(),
             live: BTreeMap::new(),
+            peopled: BTreeMap::new(),
             starting: BTreeSet::new(),
             idle: BTreeSet::new(),
             pools: BTreeMap::new(),
@@ -265,8 +269,9 @@ impl State {
 
     /// Scopes that looks must cover: those of all rules and of all runners that may be alive.
     pub fn scopes(&self) -> BTreeSet<Scope> {
-        let of_rules = self.rules.values().map(|rule| rule.offering.scope.clone());
-        of_rules.chain(self.live_runners().map(|(_, runner)| runner.request.scope.clone())).collect()
+        let of_rules = self.rules.values().map(|rule| &rule.offering.scope);
+        let all: BTreeSet<&Scope> = of_rules.chain(self.peopled.keys()).collect();
+        all.into_iter().cloned().collect()
     }
 
     /// Whether this is the attempt that the workflow is at, and it is not over.
@@ -319,18 +324,23 @@ impl State {
         let after = Indexed::of(runner);
         if before != after {
             let request = Arc::clone(&runner.request);
-            self.unindex(id, &request.rule, before);
-            self.index(id, &request.rule, after);
+            self.unindex(id, &request, before);
+            self.index(id, &request, after);
         }
         Some(result)
     }
 
     pub(crate) fn index_runner(&mut self, id: RunnerId, runner: &Runner) {
-        self.index(id, &runner.request.rule, Indexed::of(runner));
+        self.index(id, &runner.request, Indexed::of(runner));
     }
 
-    fn index(&mut self, id: RunnerId, rule: &RuleKey, indexed: Indexed) {
+    fn index(&mut self, id: RunnerId, request: &LaunchRequest, indexed: Indexed) {
+        let rule = &request.rule;
         if indexed.may_live {
+            match self.peopled.get_mut(&request.scope) {
+                Some(count) => *count += 1,
+                None => drop(self.peopled.insert(request.scope.clone(), 1)),
+            }
             match self.live.get_mut(rule) {
                 Some(live) => drop(live.insert(id)),
                 None => drop(self.live.entry(rule.clone()).or_default().insert(id)),
@@ -354,13 +364,20 @@ impl State {
         }
     }
 
-    fn unindex(&mut self, id: RunnerId, rule: &RuleKey, indexed: Indexed) {
-        if indexed.may_live
-            && let Some(live) = self.live.get_mut(rule)
-        {
-            live.remove(&id);
-            if live.is_empty() {
-                self.live.remove(rule);
+    fn unindex(&mut self, id: RunnerId, request: &LaunchRequest, indexed: Indexed) {
+        let rule = &request.rule;
+        if indexed.may_live {
+            if let Some(count) = self.peopled.get_mut(&request.scope) {
+                *count -= 1;
+                if *count == 0 {
+                    self.peopled.remove(&request.scope);
+                }
+            }
+            if let Some(live) = self.live.get_mut(rule) {
+                live.remove(&id);
+                if live.is_empty() {
+                    self.live.remove(rule);
+                }
             }
         }
         if let Some(wanted) = indexed.starting {
@@ -407,6 +424,7 @@ impl State {
         self.queue = Queue::default();
         self.rooms = Rooms::default();
         self.live = BTreeMap::new();
+        self.peopled = BTreeMap::new();
         self.starting = BTreeSet::new();
         self.idle = BTreeSet::new();
         self.pools = BTreeMap::new();
