@@ -74,7 +74,7 @@ impl Claims {
             // A claim that we do not remember making is of unknown age, whoever's name it carries: it is only watched.
             let ours = made.filter(|made| made.claims.contains(&key));
             let since = ours.map_or(now, |made| made.before);
-            self.0.entry(key).or_insert(Watched { since, ours: ours.map(|_| Ours::Clear) });
+            self.0.entry(key).or_insert_with(|| Watched { since, ours: ours.map(|_| Ours::Clear) });
         }
         self.0.retain(|key, _| open.contains(key));
     }

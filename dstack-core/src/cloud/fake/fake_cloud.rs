@@ -170,9 +170,14 @@ impl FakeCloud {
 
     // What goes wrong.
 
-    /// Changes the faults by chance, for calls and machines from now on.
+    /// Changes the faults by chance, for calls and machines from now on. Without [`Faults::row_missing`] nothing is missing.
     pub fn set_faults(&self, faults: Faults) {
-        self.with_world(|world| world.faults = faults);
+        self.with_world(|world| {
+            if faults.row_missing == 0 {
+                world.machines.values_mut().for_each(|machine| machine.missing = None);
+            }
+            world.faults = faults;
+        });
     }
 
     /// Orders a fault.

@@ -41,6 +41,11 @@ impl FaultyStore {
         })
     }
 
+    /// Any other use of the log commits what is held, too.
+    async fn commit_held(&self) -> Result<(), StoreError> {
+        self.commit(None).await.map(|_| ()).map_err(|_| unreachable("what was held may be lost"))
+    }
+
     async fn enter_append(&self, call: &'static str) -> Result<(), AppendError> {
         self.enter(call).await?;
         let slow = self.shared.with(|common| {
@@ -96,7 +101,7 @@ impl FaultyStore {
 impl EventStore for FaultyStore {
     async fn head(&self) -> Result<Head, StoreError> {
         self.enter("head").await?;
-        self.commit(None).await.map_err(|_| unreachable("what was held may be lost"))?;
+        self.commit_held().await?;
         let newest = self.inner.head().await?;
         let head = self.stale(newest).await?;
         {
@@ -144,6 +149,7 @@ impl EventStore for FaultyStore {
 
     async fn read(&self, after: Seq, limit: usize) -> Result<Vec<Record>, StoreError> {
         self.enter("read").await?;
+        self.commit_held().await?;
         let is_corrupt = self.shared.with(|common| {
             let rate = common.faults.corrupt;
             common.befalls("corrupt", rate)

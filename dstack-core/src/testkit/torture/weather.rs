@@ -17,7 +17,7 @@ const HOUR_US: i64 = 3_600_000_000;
 const TEN_YEARS_US: i64 = 10 * 365 * 24 * HOUR_US;
 
 /// What ends a fault that lasts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repair {
     RegionUp,
     AccountBack,
@@ -77,14 +77,11 @@ impl Schedule<'_> {
     }
 
     fn befall_engine(&mut self, what: &str) -> Result<bool, Violation> {
-        match what {
-            "crash_of_all" => {
-                for index in USER + 1..self.actors.len() {
-                    self.crash(index, 1_200);
-                }
-                return Ok(true);
+        if what == "crash_of_all" {
+            for index in USER + 1..self.actors.len() {
+                self.crash(index, 1_200);
             }
-            _ => {}
+            return Ok(true);
         }
         let Some(index) = self.some_controller() else { return Ok(false) };
         match what {
