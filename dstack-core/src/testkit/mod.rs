@@ -5,8 +5,11 @@ pub mod floor;
 pub mod history;
 pub mod naive;
 pub mod samples;
+pub mod scenario;
+mod shaky_store;
 pub mod strategy;
 mod world;
 
 pub use executor::Stuck;
+pub use shaky_store::{Fate, ShakyStore};
 pub use world::World;

@@ -10,7 +10,7 @@ use crate::store::{AppendError, Appended, EventStore, Head, MemoryStore, RunRow,
 
 /// What happens to a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub enum Fate {
     /// It is in the log, and that is said.
     Done,
     /// It is in the log, and that is not known.
@@ -20,7 +20,7 @@ pub(super) enum Fate {
 }
 
 /// One handle of a process. What it holds is in no other's log before it is settled.
-pub(super) struct ShakyStore {
+pub struct ShakyStore {
     inner: Arc<MemoryStore>,
     state: Mutex<State>,
 }
@@ -35,12 +35,12 @@ struct State {
 
 impl ShakyStore {
     /// On this log; `fate` is asked for each commit, with the ids of its appends.
-    pub(super) fn new(inner: Arc<MemoryStore>, fate: impl FnMut(&[AppendId]) -> Fate + Send + 'static) -> Self {
+    pub fn new(inner: Arc<MemoryStore>, fate: impl FnMut(&[AppendId]) -> Fate + Send + 'static) -> Self {
         Self { inner, state: Mutex::new(State { held: Vec::new(), fate: Box::new(fate) }) }
     }
 
     /// By chance: of a hundred commits so many end badly, half of them in the log.
-    pub(super) fn by_chance(inner: Arc<MemoryStore>, seed: u64, percent: u64) -> Self {
+    pub fn by_chance(inner: Arc<MemoryStore>, seed: u64, percent: u64) -> Self {
         let mut draw = Draw::new(seed);
         Self::new(inner, move |_| match draw.below(200) {
             bad if bad < percent => Fate::Lost,

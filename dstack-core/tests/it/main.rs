@@ -1,6 +1,7 @@
 //! Tests of the pure core through its public face.
 
 mod check;
+mod crash_points;
 mod every_kind;
 mod fairness;
 mod fold;

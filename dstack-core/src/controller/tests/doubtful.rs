@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::lives::{allow, name, outcomes, script};
-use super::shaky_store::{Fate, ShakyStore};
 use crate::Client;
 use crate::clock::{Boot, Clock as _};
 use crate::controller::{Controller, Options};
 use crate::model::state::{Outcome, Phase};
 use crate::model::{AppendId, Event, Record, Seq};
 use crate::store::EventStore as _;
-use crate::testkit::World;
+use crate::testkit::{Fate, ShakyStore, World};
 
 fn controller_on(world: &World, store: ShakyStore) -> Controller {
     let client = Client::new(Arc::new(store), Arc::clone(&world.clock) as _);

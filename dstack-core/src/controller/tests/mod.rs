@@ -3,7 +3,6 @@
 mod doubtful;
 mod lives;
 mod seen;
-mod shaky_store;
 mod starts;
 mod strays;
 mod swarm;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lives::{allow, name, script};
-use super::shaky_store::ShakyStore;
 use crate::Client;
 use crate::clock::{Boot, Clock};
 use crate::cloud::{Draw, Faults};
@@ -13,7 +12,7 @@ use crate::controller::{Controller, Options};
 use crate::host::HostFaults;
 use crate::model::state::Phase;
 use crate::model::{Command, Purchase, Span};
-use crate::testkit::World;
+use crate::testkit::{ShakyStore, World};
 
 const MAX: u32 = 3;
 const SEEDS: u64 = 16;
