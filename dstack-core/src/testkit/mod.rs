@@ -5,6 +5,7 @@ pub mod floor;
 pub mod history;
 pub mod naive;
 pub mod samples;
+pub mod scenario;
 pub mod strategy;
 pub mod torture;
 mod world;

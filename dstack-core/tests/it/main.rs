@@ -2,6 +2,7 @@
 
 mod bounds;
 mod check;
+mod crash_points;
 mod equals;
 mod every_kind;
 mod fairness;

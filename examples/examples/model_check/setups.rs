@@ -78,7 +78,13 @@ pub(crate) fn small() -> Vec<Setup> {
             budget: Budget { ticks: 5, ..ONE_OF_EACH },
             ..BASE
         },
-        Setup { name: "two machines", workflows: 2, max: 2, budget: Budget { ticks: 2, ..ONE_OF_EACH }, ..BASE },
+        Setup {
+            name: "two machines",
+            workflows: 2,
+            max: 2,
+            budget: Budget { ticks: 1, crashes: 0, ..ONE_OF_EACH },
+            ..BASE
+        },
     ]
 }
 

@@ -60,8 +60,9 @@ fn check_sameness(setup: Setup, most: usize) {
 
 #[test]
 fn states_that_count_as_the_same_go_on_in_the_same_way() {
-    for setup in setups::small() {
-        check_sameness(setup, 20_000);
+    // With a late look in hand ages are told apart as far as they go: what counts as the same is finer there than it need be.
+    for setup in setups::small().into_iter().filter(|setup| setup.budget.late_looks == 0) {
+        check_sameness(setup, 2_000);
     }
 }
 
