@@ -76,6 +76,9 @@ fn run(args: &Args) -> io::Result<bool> {
     let is_right = report.is_right(args.only.is_none());
     let mut out = io::stdout().lock();
     if args.json {
+        for name in report.unreached() {
+            writeln!(io::stderr(), "not met: {name}")?;
+        }
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {

@@ -67,6 +67,11 @@ pub(crate) fn small() -> Vec<Setup> {
             ..BASE
         },
         Setup {
+            name: "machines that leave the listing",
+            budget: Budget { vanishings: 1, interruptions: 1, crashes: 0, refusals: 0, ..ONE_OF_EACH },
+            ..BASE
+        },
+        Setup {
             name: "a finer clock",
             timing: [2, 2, 1, 1],
             timeouts: [NEVER, NEVER, 1],
@@ -88,7 +93,7 @@ pub(crate) fn large() -> Vec<Setup> {
     let all_at_once = Budget { crashes: 2, zombies: 1, interruptions: 1, ticks: 2, ..ONE_OF_EACH };
     vec![
         Setup {
-            name: "late looks and machines that leave the listing",
+            name: "late looks, and machines that leave the listing",
             budget: Budget { late_looks: 1, vanishings: 1, interruptions: 1, crashes: 0, refusals: 0, ..ONE_OF_EACH },
             ..BASE
         },
