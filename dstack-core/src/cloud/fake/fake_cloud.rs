@@ -398,7 +398,7 @@ impl FakeCloud {
     /// themselves: `address_reused`, `bucket_empty`, `not_found_alive`, `quota_full`, `refused_then_launched`, `region_down`,
     /// `terminate_answer_lost`, `token_ended`, `token_seen_again`.
     pub fn hits(&self) -> BTreeMap<&'static str, u64> {
-        self.quietly(|world, _| world.hits.clone())
+        self.quietly(|world, _| world.draw.hits().clone())
     }
 
     /// Most launched machines of this type and asked-for purchase that were not terminated at once, ever.

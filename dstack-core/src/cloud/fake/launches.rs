@@ -15,7 +15,7 @@ impl World {
         let key = (request.scope.region.clone(), request.zone.clone(), request.token());
         if let Some(machine) = self.tokens.get(&key).and_then(|id| self.machines.get(id)) {
             let answer = Self::launched_before(machine, request);
-            self.hit(if answer == Err(LaunchError::Ended) { "token_ended" } else { "token_seen_again" });
+            self.draw.hit(if answer == Err(LaunchError::Ended) { "token_ended" } else { "token_seen_again" });
             return answer;
         }
         let offering = self.sold(request)?;
@@ -32,7 +32,7 @@ impl World {
         machine.owner = Some(request.log);
         machine.image.clone_from(&request.image);
         machine.options.clone_from(&request.options);
-        let is_hidden = self.befalls("new_hidden", self.faults.new_hidden);
+        let is_hidden = self.draw.befalls("new_hidden", self.faults.new_hidden);
         let hidden = if is_hidden { self.draw.span(self.faults.hide_most) } else { Span::ZERO };
         machine.shown_from = at.plus(hidden.max(self.hide_new).to_std());
         let count = self.live.entry((request.rule.instance_type.clone(), request.rule.purchase)).or_default();
@@ -84,25 +84,25 @@ impl World {
             let used: u64 =
                 self.machines.values().filter(|machine| counts_for_quota(machine, pool.2)).map(|m| m.cpu.0).sum();
             if used + cpu.0 > most.0 {
-                self.hit("quota_full");
+                self.draw.hit("quota_full");
                 return Err(LaunchError::Quota(match pool.2 {
                     Purchase::Spot => "MaxSpotInstanceCountExceeded".into(),
                     Purchase::OnDemand => "VcpuLimitExceeded".into(),
                 }));
             }
         }
-        if self.befalls("quota", self.faults.quota) {
+        if self.draw.befalls("quota", self.faults.quota) {
             return Err(LaunchError::Quota("VcpuLimitExceeded".into()));
         }
-        if self.befalls("unsupported", self.faults.unsupported) {
+        if self.draw.befalls("unsupported", self.faults.unsupported) {
             let why = format!("Unsupported: {} in {}", pool.0, pool.1);
             return Err(LaunchError::Capacity { why, all_zones: false, permanent: true });
         }
-        if pool.2 == Purchase::Spot && self.befalls("price_too_low", self.faults.price_too_low) {
+        if pool.2 == Purchase::Spot && self.draw.befalls("price_too_low", self.faults.price_too_low) {
             let why = format!("SpotMaxPriceTooLow: {} in {}", pool.0, pool.1);
             return Err(LaunchError::Capacity { why, all_zones: false, permanent: false });
         }
-        if self.befalls("capacity", self.faults.capacity) {
+        if self.draw.befalls("capacity", self.faults.capacity) {
             let length = self.draw.span(self.faults.outage_most);
             self.outages.insert(pool.clone(), at.plus(length.to_std()));
         }
@@ -148,12 +148,12 @@ impl World {
             _ => None,
         });
         if ordered.is_some() {
-            self.hit("boot_fails");
+            self.draw.hit("boot_fails");
         }
-        let dies = ordered.is_none() && self.befalls("boot_fails", faults.boot_fails);
+        let dies = ordered.is_none() && self.draw.befalls("boot_fails", faults.boot_fails);
         let fails = ordered.or_else(|| dies.then(|| "Server.InsufficientInstanceCapacity".to_owned()));
         machine.has_network = !self.strikes("never_reachable", &Script::NeverReachable, faults.never_reachable);
-        if self.befalls("row_missing", faults.row_missing) {
+        if self.draw.befalls("row_missing", faults.row_missing) {
             let from = self.some_time(at);
             machine.missing = Some((from, from.plus(self.draw.span(faults.missing_most).to_std())));
         }
@@ -168,11 +168,11 @@ impl World {
         if is_spot {
             self.draw_notices(&id, &faults, at);
         }
-        if self.befalls("outsider_terminates", faults.outsider_terminates) {
+        if self.draw.befalls("outsider_terminates", faults.outsider_terminates) {
             let end = self.some_time(at);
             self.plan(end, Due::OutsiderTerminates(id.clone()));
         }
-        if self.befalls("outsider_halts", faults.outsider_halts) {
+        if self.draw.befalls("outsider_halts", faults.outsider_halts) {
             let end = self.some_time(at);
             self.plan(end, Due::OutsiderHalts(id.clone()));
         }
@@ -180,7 +180,7 @@ impl World {
             let moment = self.some_time(at);
             self.plan(moment, Due::OutsiderReboots(id.clone()));
         }
-        if has_network && self.befalls("network_lost", faults.network_lost) {
+        if has_network && self.draw.befalls("network_lost", faults.network_lost) {
             let from = self.some_time(at);
             let until = from.plus(self.draw.span(faults.outage_most).to_std());
             self.plan(from, Due::Network(id.clone(), false));
@@ -191,19 +191,19 @@ impl World {
 
     /// What the cloud will say of a spot machine, and do with it.
     fn draw_notices(&mut self, id: &MachineId, faults: &Faults, at: Boot) {
-        if self.befalls("interrupted", faults.interrupted) {
+        if self.draw.befalls("interrupted", faults.interrupted) {
             let notice = self.some_time(at);
             self.take_back(id, notice, Some(NOTICE_TIME));
         }
-        if self.befalls("interrupted_unannounced", faults.interrupted_unannounced) {
+        if self.draw.befalls("interrupted_unannounced", faults.interrupted_unannounced) {
             let end = self.some_time(at);
             self.take_back(id, end, None);
         }
-        if self.befalls("notice_only", faults.notice_only) {
+        if self.draw.befalls("notice_only", faults.notice_only) {
             let notice = self.some_time(at);
             self.plan(notice, Due::Announced(id.clone(), Some(notice.plus(NOTICE_TIME.to_std()))));
         }
-        if self.befalls("rebalance", faults.rebalance) {
+        if self.draw.befalls("rebalance", faults.rebalance) {
             let notice = self.some_time(at);
             self.plan(notice, Due::Announced(id.clone(), None));
         }

@@ -36,17 +36,17 @@ impl Way {
         let lost = if world.strikes("call_lost", &Script::LoseCall, faults.call_lost) {
             Some(LOST)
         } else {
-            world.befalls("error_before", faults.error_before).then_some(INTERNAL)
+            world.draw.befalls("error_before", faults.error_before).then_some(INTERNAL)
         };
         let answer_lost = if world.strikes("answer_lost", &Script::LoseAnswer, faults.answer_lost) {
             Some(LOST)
         } else {
-            world.befalls("error_after", faults.error_after).then_some(INTERNAL)
+            world.draw.befalls("error_after", faults.error_after).then_some(INTERNAL)
         };
         if ordered.is_some() {
-            world.hit("answer_delayed");
+            world.draw.hit("answer_delayed");
         }
-        let is_slow = ordered.is_none() && world.befalls("answer_delayed", faults.answer_delayed);
+        let is_slow = ordered.is_none() && world.draw.befalls("answer_delayed", faults.answer_delayed);
         let delay = ordered.or_else(|| is_slow.then(|| world.draw.span(faults.delay_most)));
         Self { lost, answer_lost, is_doubled: false, late: None, delay }
     }
@@ -59,9 +59,9 @@ impl Way {
         });
         let faults = world.faults.clone();
         if ordered.is_some() {
-            world.hit("call_late");
+            world.draw.hit("call_late");
         }
-        let is_late = ordered.is_none() && world.befalls("call_late", faults.call_late);
+        let is_late = ordered.is_none() && world.draw.befalls("call_late", faults.call_late);
         let late = ordered.or_else(|| is_late.then(|| world.draw.span(faults.late_most)));
         let is_doubled = world.strikes("call_doubled", &Script::DoubleCall, faults.call_doubled);
         Self { late, is_doubled, ..Self::reading(world) }
@@ -70,7 +70,7 @@ impl Way {
     /// The words that the caller gets in the place of an answer, if the call does nothing.
     fn lost(&self, world: &mut World, region: &str) -> Option<&'static str> {
         if world.down.contains(region) {
-            world.hit("region_down");
+            world.draw.hit("region_down");
             return Some(LOST);
         }
         self.lost
@@ -144,9 +144,9 @@ impl FakeCloud {
 fn is_throttled(world: &mut World, tokens: u32, now: Boot, of: fn(&mut Buckets) -> &mut Bucket) -> bool {
     let empty = world.buckets.as_mut().is_some_and(|buckets| of(buckets).take(tokens, now).is_err());
     if empty {
-        world.hit("bucket_empty");
+        world.draw.hit("bucket_empty");
     }
-    empty || world.befalls("throttled", world.faults.throttled)
+    empty || world.draw.befalls("throttled", world.faults.throttled)
 }
 
 impl World {
@@ -155,7 +155,7 @@ impl World {
         if !self.offerings.iter().any(|offering| offering.scope.region == region) {
             return Err(no_region(region));
         }
-        if self.befalls("credentials", self.faults.credentials) {
+        if self.draw.befalls("credentials", self.faults.credentials) {
             return Err(CloudError::Credentials("RequestExpired".into()));
         }
         Ok(())
@@ -186,13 +186,13 @@ impl World {
             other => LaunchError::Invalid(other.to_string()),
         })?;
         let faults = self.faults.clone();
-        if self.befalls("denied", faults.denied) {
+        if self.draw.befalls("denied", faults.denied) {
             return Err(LaunchError::Denied("UnauthorizedOperation".into()));
         }
-        if self.befalls("invalid", faults.invalid) {
+        if self.draw.befalls("invalid", faults.invalid) {
             return Err(LaunchError::Invalid("InvalidAMIID.NotFound".into()));
         }
-        if self.befalls("mismatch", faults.mismatch) {
+        if self.draw.befalls("mismatch", faults.mismatch) {
             return Err(LaunchError::Mismatch("IdempotentParameterMismatch".into()));
         }
         self.launch(request, now)
@@ -262,13 +262,13 @@ impl World {
     }
 
     fn row(&mut self, machine: &FakeMachine, now: Boot) -> Seen {
-        let is_stale = self.befalls("row_stale", self.faults.row_stale);
+        let is_stale = self.draw.befalls("row_stale", self.faults.row_stale);
         let drawn = if is_stale { self.draw.span(self.faults.stale_most) } else { Span::ZERO };
         let lag = drawn.max(self.stale).to_std();
         let state = machine.state_at(Boot(now.0.saturating_sub(lag)));
-        let has_token = !self.befalls("row_without_token", self.faults.row_without_token);
-        let has_address =
-            !self.befalls("row_without_address", self.faults.row_without_address) && state != MachineState::Pending;
+        let has_token = !self.draw.befalls("row_without_token", self.faults.row_without_token);
+        let has_address = !self.draw.befalls("row_without_address", self.faults.row_without_address)
+            && state != MachineState::Pending;
         Seen {
             id: machine.id.clone(),
             token: machine.token.clone().filter(|_| has_token),
@@ -326,7 +326,7 @@ impl CloudProvider for FakeCloud {
                 let was_refused = reply.is_err();
                 reply = world.launch(request, now);
                 if was_refused && reply.is_ok() {
-                    world.hit("refused_then_launched");
+                    world.draw.hit("refused_then_launched");
                 }
             }
             (way.answer_lost.map_or(reply, lost), way.delay)
@@ -356,7 +356,7 @@ impl CloudProvider for FakeCloud {
                 reply = world.terminate_call(scope, machines, now);
             }
             if way.answer_lost.is_some() {
-                world.hit("terminate_answer_lost");
+                world.draw.hit("terminate_answer_lost");
             }
             (way.answer_lost.map_or(reply, lost), way.delay)
         })

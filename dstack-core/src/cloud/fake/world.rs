@@ -93,8 +93,6 @@ pub(super) struct World {
     pub(super) max_live: BTreeMap<(String, Purchase), usize>,
     /// Grows with every change of a machine's state, its launch included.
     pub(super) changes: u64,
-    /// How often each fault came about, by its name.
-    pub(super) hits: BTreeMap<&'static str, u64>,
     pub(super) live: BTreeMap<(String, Purchase), usize>,
     pub(super) tokens: BTreeMap<(String, String, Token), MachineId>,
     agenda: BTreeMap<(Boot, u64), Due>,
@@ -130,7 +128,6 @@ impl World {
             notices: VecDeque::new(),
             max_live: BTreeMap::new(),
             changes: 0,
-            hits: BTreeMap::new(),
             live: BTreeMap::new(),
             tokens: BTreeMap::new(),
             agenda: BTreeMap::new(),
@@ -141,27 +138,13 @@ impl World {
         }
     }
 
-    /// Notes that this fault came about.
-    pub(super) fn hit(&mut self, fault: &'static str) {
-        *self.hits.entry(fault).or_default() += 1;
-    }
-
-    /// Whether this fault comes about now, by chance.
-    pub(super) fn befalls(&mut self, fault: &'static str, per_mille: u16) -> bool {
-        let is_hit = self.draw.chance(per_mille);
-        if is_hit {
-            self.hit(fault);
-        }
-        is_hit
-    }
-
     /// Whether this fault comes about now, to order or by chance.
     pub(super) fn strikes(&mut self, fault: &'static str, order: &Script, per_mille: u16) -> bool {
         if self.script.take_equal(order) {
-            self.hit(fault);
+            self.draw.hit(fault);
             return true;
         }
-        self.befalls(fault, per_mille)
+        self.draw.befalls(fault, per_mille)
     }
 
     pub(super) fn plan(&mut self, at: Boot, due: Due) {
@@ -227,7 +210,7 @@ impl World {
                     && let Some(machine) = self.machines.get_mut(&id)
                 {
                     machine.reboots.push(at);
-                    self.hit("outsider_reboots");
+                    self.draw.hit("outsider_reboots");
                 }
             }
             Due::Network(id, is_up) => {
@@ -270,7 +253,7 @@ impl World {
         match state {
             MachineState::Running => {
                 let number = if let Some(number) = self.free_addresses.pop_first() {
-                    *self.hits.entry("address_reused").or_default() += 1;
+                    self.draw.hit("address_reused");
                     number
                 } else {
                     self.addresses += 1;
@@ -288,7 +271,7 @@ impl World {
                 {
                     *live -= 1;
                 }
-                let is_forgotten = self.befalls("forgotten_early", self.faults.forgotten_early);
+                let is_forgotten = self.draw.befalls("forgotten_early", self.faults.forgotten_early);
                 let remember = if is_forgotten { Span::ZERO } else { self.remember };
                 self.plan(at.plus(remember.to_std()), Due::Vanishes(id.clone()));
             }
@@ -307,9 +290,9 @@ impl World {
             _ => None,
         });
         if scripted.is_some() {
-            self.hit("terminate_stuck");
+            self.draw.hit("terminate_stuck");
         }
-        let is_stuck = scripted.is_none() && self.befalls("terminate_stuck", self.faults.terminate_stuck);
+        let is_stuck = scripted.is_none() && self.draw.befalls("terminate_stuck", self.faults.terminate_stuck);
         let stuck = scripted.or_else(|| is_stuck.then(|| self.draw.span(self.faults.stuck_most)));
         let length = stuck.unwrap_or(self.shutdown).max(self.shutdown);
         self.give_reason(id, reason);
@@ -322,7 +305,7 @@ impl World {
         let found = self.machines.get(id);
         if !found.is_some_and(|machine| machine.is_shown(at)) {
             if found.is_some_and(FakeMachine::is_live) {
-                self.hit("not_found_alive");
+                self.draw.hit("not_found_alive");
             }
             return Err(CloudError::NotFound);
         }

@@ -90,27 +90,10 @@ pub(super) struct Runners {
     pub(super) starts: Vec<(AttemptId, MachineId)>,
     pub(super) faults: HostFaults,
     pub(super) draw: Draw,
-    /// How often each fault came about, by its name.
-    pub(super) hits: BTreeMap<&'static str, u64>,
     pub(super) lose_answers: u32,
     pub(super) lose_calls: u32,
     pub(super) simulate: Option<Simulate>,
     pub(super) gate: Arc<dyn Gate>,
-}
-
-impl Runners {
-    pub(super) fn hit(&mut self, fault: &'static str) {
-        *self.hits.entry(fault).or_default() += 1;
-    }
-
-    /// Whether this fault comes about now, by chance.
-    pub(super) fn befalls(&mut self, fault: &'static str, per_mille: u16) -> bool {
-        let is_hit = self.draw.chance(per_mille);
-        if is_hit {
-            self.hit(fault);
-        }
-        is_hit
-    }
 }
 
 pub(super) struct Inner {
@@ -150,7 +133,6 @@ impl FakeHost {
             starts: Vec::new(),
             faults: HostFaults::default(),
             draw: Draw::new(seed),
-            hits: BTreeMap::new(),
             lose_answers: 0,
             lose_calls: 0,
             simulate: None,
@@ -245,7 +227,7 @@ impl FakeHost {
     /// How often each fault came about, under the name of its field in [`HostFaults`]. `started_twice` counts starts that
     /// found the attempt begun, `start_refused` those that found it closed.
     pub fn hits(&self) -> BTreeMap<&'static str, u64> {
-        self.with(|runners, _| runners.hits.clone())
+        self.with(|runners, _| runners.draw.hits().clone())
     }
 
     /// How many commands were ever started.

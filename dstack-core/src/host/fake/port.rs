@@ -35,9 +35,10 @@ impl FakeHost {
         let reached = self.reach(place);
         let (reply, delay, now) = self.with(|runners, now| {
             let faults = runners.faults;
-            let is_lost = spend(&mut runners.lose_calls) || runners.befalls("unreachable", faults.unreachable);
-            let is_answer_lost = spend(&mut runners.lose_answers) || runners.befalls("answer_lost", faults.answer_lost);
-            let is_late = runners.befalls("answer_delayed", faults.answer_delayed);
+            let is_lost = spend(&mut runners.lose_calls) || runners.draw.befalls("unreachable", faults.unreachable);
+            let is_answer_lost =
+                spend(&mut runners.lose_answers) || runners.draw.befalls("answer_lost", faults.answer_lost);
+            let is_late = runners.draw.befalls("answer_delayed", faults.answer_delayed);
             let delay = is_late.then(|| runners.draw.span(faults.delay_most));
             let reply = reached.and_then(|()| {
                 if is_lost {
@@ -128,7 +129,7 @@ impl RunnerHost for FakeHost {
 
     async fn stage(&self, place: &Place, attempt: AttemptId, contents: &Contents) -> Result<(), HostError> {
         self.call("stage", place, Some(attempt), |runners, _| {
-            let is_full = runners.befalls("disk_full", runners.faults.disk_full);
+            let is_full = runners.draw.befalls("disk_full", runners.faults.disk_full);
             let runner = runners.runners.entry(place.machine.clone()).or_default();
             if is_full || runner.is_full {
                 return Err(HostError::Refused("no space left on device".into()));
@@ -154,16 +155,16 @@ impl RunnerHost for FakeHost {
             let Some(known) = known else { return Err(HostError::UnknownAttempt(attempt)) };
             match known.verdict {
                 Some(Verdict::Begun) => {
-                    runners.hit("started_twice");
+                    runners.draw.hit("started_twice");
                     return Ok(Begun::Started);
                 }
                 Some(Verdict::Closed) => {
-                    runners.hit("start_refused");
+                    runners.draw.hit("start_refused");
                     return Ok(Begun::Closed);
                 }
                 None => {}
             }
-            let is_lost = runners.befalls("process_lost", faults.process_lost);
+            let is_lost = runners.draw.befalls("process_lost", faults.process_lost);
             let lost_after = is_lost.then(|| runners.draw.span(faults.life_most));
             let runner = runners.runners.entry(place.machine.clone()).or_default();
             let Some(found) = runner.attempts.get_mut(&attempt) else {
@@ -243,7 +244,7 @@ impl RunnerHost for FakeHost {
         let gate = self.with(|runners, _| Arc::clone(&runners.gate));
         let point = |moment| GatePoint { call: "wait", subject: place.machine.0.clone(), moment };
         gate.pass(point(Moment::BeforeEffect)).await;
-        let breaks = self.with(|runners, _| runners.befalls("wait_breaks", runners.faults.wait_breaks));
+        let breaks = self.with(|runners, _| runners.draw.befalls("wait_breaks", runners.faults.wait_breaks));
         let reply =
             if breaks { Err(HostError::Unreachable("the link broke".into())) } else { self.until_news(place).await };
         gate.pass(point(Moment::BeforeReply)).await;

@@ -117,7 +117,7 @@ impl FaultyStore {
     /// How often each fault came about, under the name of its field in [`StoreFaults`]. `conflict` counts appends at a place
     /// that the log has left behind, `held_lost` handles that were dropped with appends held.
     pub fn hits(&self) -> BTreeMap<&'static str, u64> {
-        self.shared.with(|common| common.hits.clone())
+        self.shared.with(|common| common.draw.hits().clone())
     }
 
     /// Takes out the appends that were acknowledged on any handle since this was asked last.
@@ -135,9 +135,9 @@ impl FaultyStore {
         }
         self.shared.with(|common| {
             let (lost, in_doubt) = (common.faults.append_lost, common.faults.ack_lost);
-            if common.befalls("append_lost", lost) {
+            if common.draw.befalls("append_lost", lost) {
                 CommitFate::Lost
-            } else if common.befalls("ack_lost", in_doubt) {
+            } else if common.draw.befalls("ack_lost", in_doubt) {
                 CommitFate::InDoubt
             } else {
                 CommitFate::Done
@@ -174,7 +174,7 @@ impl FaultyStore {
             Some((expected, batch)) => {
                 let appended = self.inner.append(expected, batch).await;
                 if matches!(appended, Err(AppendError::Conflict { .. })) {
-                    self.shared.with(|common| common.hit("conflict"));
+                    self.shared.with(|common| common.draw.hit("conflict"));
                 }
                 if fate == CommitFate::Done || appended.is_err() {
                     self.tell(told.drain(..));
@@ -223,7 +223,7 @@ pub(super) fn after(mut head: Head, batch: &Batch) -> Head {
 impl Drop for FaultyStore {
     fn drop(&mut self) {
         if !self.lock().held.is_empty() {
-            self.shared.with(|common| common.hit("held_lost"));
+            self.shared.with(|common| common.draw.hit("held_lost"));
         }
     }
 }

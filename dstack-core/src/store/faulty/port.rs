@@ -24,17 +24,17 @@ impl FaultyStore {
         let now = self.clock.boot();
         self.shared.with(|common| {
             let faults = common.faults.clone();
-            if common.befalls("busy", faults.busy) {
+            if common.draw.befalls("busy", faults.busy) {
                 common.busy_until = now.plus(common.draw.span(faults.busy_most).to_std());
             }
             if now < common.busy_until {
-                common.hit("found_busy");
+                common.draw.hit("found_busy");
                 return Err(unreachable("the log is busy"));
             }
-            if common.befalls("unreachable", faults.unreachable) {
+            if common.draw.befalls("unreachable", faults.unreachable) {
                 return Err(unreachable("the log does not answer"));
             }
-            if common.befalls("unusable", faults.unusable) {
+            if common.draw.befalls("unusable", faults.unusable) {
                 return Err(StoreError::Unusable("the log's file is read-only".to_owned()));
             }
             Ok(())
@@ -50,10 +50,10 @@ impl FaultyStore {
         self.enter(call).await?;
         let slow = self.shared.with(|common| {
             let faults = common.faults.clone();
-            if common.befalls("full", faults.full) {
+            if common.draw.befalls("full", faults.full) {
                 return Err(AppendError::Full);
             }
-            Ok(common.befalls("slow", faults.slow).then(|| common.draw.span(faults.slow_most)))
+            Ok(common.draw.befalls("slow", faults.slow).then(|| common.draw.span(faults.slow_most)))
         })?;
         if let Some(length) = slow {
             self.clock.sleep_until(self.clock.boot().plus(length.to_std())).await;
@@ -67,7 +67,7 @@ impl FaultyStore {
         let outcome = self.inner.append(expected, batch).await;
         match &outcome {
             Ok(appended) => self.tell(std::iter::once(Acknowledged { append: batch.append, last: appended.head.seq })),
-            Err(AppendError::Conflict { .. }) => self.shared.with(|common| common.hit("conflict")),
+            Err(AppendError::Conflict { .. }) => self.shared.with(|common| common.draw.hit("conflict")),
             Err(_) => {}
         }
         outcome
@@ -80,7 +80,7 @@ impl FaultyStore {
         let is_stale = missed > 0
             && self.shared.with(|common| {
                 let rate = common.faults.stale;
-                common.befalls("stale", rate)
+                common.draw.befalls("stale", rate)
             });
         if !is_stale {
             self.lock().view = None;
@@ -152,7 +152,7 @@ impl EventStore for FaultyStore {
         self.commit_held().await?;
         let is_corrupt = self.shared.with(|common| {
             let rate = common.faults.corrupt;
-            common.befalls("corrupt", rate)
+            common.draw.befalls("corrupt", rate)
         });
         if is_corrupt {
             return Err(StoreError::Corrupt { seq: after.next(), why: "its hash is another".to_owned() });
@@ -173,7 +173,7 @@ impl EventStore for FaultyStore {
     async fn wait(&self, after: Seq) {
         let is_early = self.shared.with(|common| {
             let rate = common.faults.wait_early;
-            common.befalls("wait_early", rate)
+            common.draw.befalls("wait_early", rate)
         });
         if !is_early {
             self.inner.wait(after).await;

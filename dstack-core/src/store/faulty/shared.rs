@@ -1,6 +1,5 @@
 //! What all handles of one faulty log have in common.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::StoreFaults;
@@ -27,7 +26,6 @@ pub(super) struct Common {
     pub(super) draw: Draw,
     pub(super) busy_until: Boot,
     pub(super) acknowledged: Vec<Acknowledged>,
-    pub(super) hits: BTreeMap<&'static str, u64>,
 }
 
 impl Shared {
@@ -37,27 +35,11 @@ impl Shared {
             draw: Draw::new(seed),
             busy_until: Boot::default(),
             acknowledged: Vec::new(),
-            hits: BTreeMap::new(),
         };
         Self { gate, state: Mutex::new(state) }
     }
 
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Common) -> R) -> R {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Common {
-    pub(super) fn hit(&mut self, fault: &'static str) {
-        *self.hits.entry(fault).or_default() += 1;
-    }
-
-    /// Whether this fault comes about now.
-    pub(super) fn befalls(&mut self, fault: &'static str, per_mille: u16) -> bool {
-        let is_hit = self.draw.chance(per_mille);
-        if is_hit {
-            self.hit(fault);
-        }
-        is_hit
     }
 }
