@@ -68,30 +68,6 @@ proptest! {
         }
     }
 
-    #[test]
-    fn the_order_of_independent_inputs_does_not_matter(acts in strategy::acts(ACTS), number in 0..9u64) {
-        let mut driver = Driver::new();
-        acts.iter().for_each(|act| driver.act(act));
-        let state = driver.state();
-        let attempts: Vec<_> = state.live_runners().flat_map(|(_, runner)| runner.attempts.iter().copied()).collect();
-        let mut events: Vec<Event> = attempts
-            .iter()
-            .flat_map(|attempt| reconcile(state, &Observation::Exited { attempt: *attempt, exit: Exit::exited(0) }))
-            .collect();
-        events.extend(state.rules().keys().enumerate().map(|(place, rule)| {
-            let price = MicroUsd(number + u64::try_from(place).expect("they are few"));
-            Event::from(PriceSeen { rule: rule.clone(), price })
-        }));
-        let (mut one, mut other) = (driver.clone(), driver.clone());
-        one.append(&events);
-        events.reverse();
-        other.append(&events);
-        prop_assert_eq!(one.state().runs(), other.state().runs());
-        prop_assert_eq!(one.state().runners(), other.state().runners());
-        prop_assert_eq!(one.state().rules(), other.state().rules());
-        prop_assert_eq!(schedule(one.state(), &one.tick()), schedule(other.state(), &other.tick()));
-    }
-
     /// The machines of a look may be listed in any order.
     #[test]
     fn the_order_of_a_listing_does_not_matter(acts in strategy::acts(ACTS)) {
