@@ -163,7 +163,7 @@ impl Plan {
     /// `state` is the state that was planned on.
     pub fn into_events(self, state: &State, controller: ControllerId, mint: &mut impl Mint) -> Vec<Event> {
         let mut events = Vec::with_capacity(self.items.len());
-        let (mut launches, mut runners) = (BTreeSet::new(), BTreeSet::new());
+        let (mut launches, mut runners) = (None, BTreeSet::new());
         for item in self.items {
             match item {
                 Item::Skip { workflow, cause } => events.push(WorkflowSkipped { workflow, cause }.into()),
@@ -173,14 +173,15 @@ impl Plan {
                 Item::Launch { rule, zone, why: _ } => {
                     let (Some(log), Some(allowed)) = (state.log(), state.rules().get(&rule)) else { continue };
                     let offering = &allowed.offering;
-                    let is_spent = |id: LaunchId| {
-                        launches.contains(&id) || state.runners().values().any(|it| it.request.launch == id)
-                    };
+                    // Gathered once, and only by a plan that launches.
+                    let spent = launches.get_or_insert_with(|| {
+                        state.runners().values().map(|runner| runner.request.launch).collect::<BTreeSet<_>>()
+                    });
                     let is_taken = |id: RunnerId| runners.contains(&id) || state.knows_runner(id);
-                    let launch = fresh(mint, LaunchId::from_entropy, is_spent);
+                    let launch = fresh(mint, LaunchId::from_entropy, |id| spent.contains(&id));
                     let runner = fresh(mint, RunnerId::from_entropy, is_taken);
                     let (Some(launch), Some(runner)) = (launch, runner) else { continue };
-                    launches.insert(launch);
+                    spent.insert(launch);
                     runners.insert(runner);
                     let settings = state.settings();
                     let mut request = LaunchRequest::new(log, launch, offering, zone);
