@@ -44,20 +44,16 @@ pub(super) fn answered(
             let pause = (!permanent).then(|| capacity_pause(state, runner, zone.as_deref()));
             let rule = runner.request.rule.clone();
             let said = OfferingUnavailable { rule, zone, pause, why: why.clone() }.into();
-            refused(id, runner, claim, why, vec![said])
+            refused((id, runner), claim, Refusal::OfTheToken, why, vec![said])
         }
-        Err(LaunchError::Quota(why)) => refused(id, runner, claim, why, quota_reached(state, runner, why)),
+        Err(LaunchError::Quota(why)) => {
+            refused((id, runner), claim, Refusal::OfTheToken, why, quota_reached(state, runner, why))
+        }
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
             let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
-            let mut events = refused(id, runner, claim, why, vec![said]);
             // Rights and forms are judged before the token: that says nothing about what was sent with it before.
-            let may_have_launched = claim.0 > 1;
-            if may_have_launched && matches!(events.last(), Some(Event::RunnerStopped(_))) {
-                events.pop();
-                let reason = StopReason::LaunchFailed(why.clone());
-                events.push(RunnerStopping { runner: id, reason }.into());
-            }
-            events
+            let of = if claim.0 > 1 { Refusal::OfThisSend } else { Refusal::OfTheToken };
+            refused((id, runner), claim, of, why, vec![said])
         }
     }
 }
@@ -84,9 +80,24 @@ fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
     events
 }
 
+/// What a definite refusal speaks of.
+#[derive(Clone, Copy)]
+enum Refusal {
+    /// Of all that was ever sent with the token: it has launched nothing.
+    OfTheToken,
+    /// Of the newest send alone.
+    OfThisSend,
+}
+
 /// A definite refusal. It is a death certificate only while the claim it was sent under is the open one: then every earlier
 /// claim is closed, and no send of this one is in doubt.
-fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: Vec<Event>) -> Vec<Event> {
+fn refused(
+    (id, runner): (RunnerId, &Runner),
+    claim: ClaimNumber,
+    of: Refusal,
+    why: &str,
+    said: Vec<Event>,
+) -> Vec<Event> {
     if !runner.may_live() {
         return Vec::new();
     }
@@ -94,7 +105,10 @@ fn refused(id: RunnerId, runner: &Runner, claim: ClaimNumber, why: &str, said: V
     if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
         events.push(LaunchFailed { runner: id, claim, why: why.to_owned() }.into());
         let reason = StopReason::LaunchFailed(why.to_owned());
-        events.push(RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into());
+        events.push(match of {
+            Refusal::OfTheToken => RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into(),
+            Refusal::OfThisSend => RunnerStopping { runner: id, reason }.into(),
+        });
     }
     events
 }
