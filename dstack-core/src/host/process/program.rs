@@ -38,10 +38,15 @@ fn script(lines: &[String]) -> String {
     lines.join("\n") + "\n"
 }
 
+/// Whether the script of these lines is too long for an argument.
+fn is_long(lines: &[String]) -> bool {
+    lines.iter().map(|line| line.len() + 1).sum::<usize>() > MAX_ARGUMENT
+}
+
 /// Writes the script into a file, if the job is one that is too long for an argument.
 pub(crate) fn write_script(folder: &AttemptFolder, job: &Job) -> io::Result<()> {
     match &job.program {
-        Program::Commands(lines) if script(lines).len() > MAX_ARGUMENT => fs::write(folder.script(), script(lines)),
+        Program::Commands(lines) if is_long(lines) => fs::write(folder.script(), script(lines)),
         Program::Commands(_) | Program::Argv(_) => Ok(()),
     }
 }
@@ -70,12 +75,11 @@ pub(crate) fn spawn(
                 Shell::Sh => "/bin/sh",
                 Shell::Bash => "bash",
             });
-            let script = script(lines);
-            if script.len() > MAX_ARGUMENT {
+            if is_long(lines) {
                 command.arg("-e").arg(folder.script());
             } else {
                 // What comes after it is `$0`: it begins what the shell says about mistakes in the script.
-                command.args(["-e", "-c", &script, "script"]);
+                command.args(["-e", "-c", &script(lines), "script"]);
             }
             command.args(&job.args);
             command
