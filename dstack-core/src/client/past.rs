@@ -1,6 +1,6 @@
 //! Runs and runners that have left the state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::de::DeserializeOwned;
 
@@ -119,7 +119,7 @@ impl Client {
         let mut runners: Vec<_> = held.chain(recent).take(limit).collect();
         if runners.len() < limit {
             let past = self.store().past_runners(STATE_VERSION, limit - runners.len()).await?;
-            let known: std::collections::BTreeSet<_> = runners.iter().map(|(id, _)| *id).collect();
+            let known: BTreeSet<_> = runners.iter().map(|(id, _)| *id).collect();
             let kept = past.into_iter().filter(|(id, _)| !known.contains(id));
             runners.extend(kept.filter_map(|(id, bytes)| Some((id, decoded(&bytes)?))));
         }

@@ -15,6 +15,7 @@ pub fn indexes(state: &State) -> Result<(), String> {
         ("queue", rebuilt.queue == state.queue),
         ("rooms", rebuilt.rooms == state.rooms),
         ("live", rebuilt.live == state.live),
+        ("held", rebuilt.held_workflows == state.held_workflows),
         ("peopled", rebuilt.peopled == state.peopled),
         ("starting", rebuilt.starting == state.starting),
         ("idle", rebuilt.idle == state.idle),
