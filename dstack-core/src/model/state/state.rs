@@ -15,8 +15,8 @@ use super::room::{Room, Rooms, Used};
 use super::rules::{Rule, Unavailable};
 use super::run::{Phase, Run, Workflow};
 use crate::model::{
-    At, AttemptId, LaunchRequest, LogId, MachineId, Name, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq,
-    Settings, WorkflowId,
+    At, AttemptId, LaunchRequest, LogId, MachineId, Needs, RecordHash, RuleKey, RunId, RunnerId, Scope, Seq, Settings,
+    WorkflowId,
 };
 
 /// Version of the state's stored form; a snapshot of another version is ignored.
@@ -256,15 +256,6 @@ impl State {
     /// The workflow.
     pub fn workflow(&self, id: WorkflowId) -> Option<&Workflow> {
         self.runs.get(&id.run)?.workflow(id.index)
-    }
-
-    /// The newest run of this name that the state still holds.
-    pub fn run_named(&self, name: &Name) -> Option<(RunId, &Run)> {
-        self.runs
-            .iter()
-            .filter(|(_, run)| run.name == *name)
-            .max_by_key(|(_, run)| run.submitted)
-            .map(|(id, run)| (*id, run))
     }
 
     /// Scopes that looks must cover: those of all rules and of all runners that may be alive.

@@ -73,7 +73,7 @@ pub(super) async fn ask(world: &World, command: Command) {
 pub(super) async fn run_named(world: &World, name: &str) -> RunId {
     let mut client = world.client();
     client.refresh().await.expect("a log in memory can be read");
-    let found = client.state().run_named(&name.parse().expect("it is a name"));
+    let found = client.run_named(&name.parse().expect("it is a name")).await.expect("a log in memory can be read");
     found.map(|(id, _)| id).expect("it was submitted")
 }
 
