@@ -11,7 +11,7 @@ use crate::background;
 use crate::cli::{RunnersArgs, RunnersCommand};
 use crate::failure::{Failure, refused};
 use crate::print;
-use crate::view::{ago, runner_phase, table};
+use crate::view::{ago, table};
 
 /// Runners that are over and that `-a` shows.
 const MOST_RUNNERS: usize = 1_000;
@@ -67,7 +67,7 @@ fn document(state: &State, id: RunnerId, runner: &Runner, now: At) -> Value {
     json!({
         "runner": id.to_string(),
         "machine": runner.machine.as_ref().map(ToString::to_string),
-        "phase": runner_phase(runner.phase),
+        "phase": runner.phase.as_str(),
         "provider": rule.provider,
         "region": rule.region,
         "instance_type": rule.instance_type,
@@ -88,7 +88,7 @@ fn cells(state: &State, id: RunnerId, runner: &Runner, now: At) -> Vec<String> {
         id.to_string(),
         rule.instance_type.clone(),
         rule.purchase.to_string(),
-        runner_phase(runner.phase).to_owned(),
+        runner.phase.as_str().to_owned(),
         ago(runner.wanted, end(runner, now)),
         runner.offering.cpu.to_string(),
         runner.offering.memory.to_string(),

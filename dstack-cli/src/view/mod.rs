@@ -19,4 +19,4 @@ pub(crate) use overview::Overview;
 pub(crate) use row::{PhaseName, Row};
 pub(crate) use table::{clean, table};
 pub(crate) use time::{ago, local_time, since};
-pub(crate) use words::{needs_words, outcome_words, runner_phase};
+pub(crate) use words::{needs_words, outcome_words};

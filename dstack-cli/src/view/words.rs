@@ -1,20 +1,9 @@
 //! Reasons in plain words.
 
-use dstack_core::model::state::{Outcome, Run, RunnerPhase};
+use dstack_core::model::state::{Outcome, Run};
 use dstack_core::model::{Loss, Needs, WaitReason, WorkflowId};
 
 use super::time::clock_time;
-
-/// The word for a runner's phase that programs may rely on.
-pub(crate) const fn runner_phase(phase: RunnerPhase) -> &'static str {
-    match phase {
-        RunnerPhase::Wanted => "wanted",
-        RunnerPhase::Launched => "launched",
-        RunnerPhase::Ready => "ready",
-        RunnerPhase::Stopping => "stopping",
-        RunnerPhase::Stopped(_) => "stopped",
-    }
-}
 
 /// What the needs are, where something is asked for.
 pub(crate) fn needs_words(needs: &Needs) -> String {

@@ -29,6 +29,19 @@ pub enum RunnerPhase {
     Stopped(Certificate),
 }
 
+impl RunnerPhase {
+    /// The word for it that programs may rely on.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wanted => "wanted",
+            Self::Launched => "launched",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Stopped(_) => "stopped",
+        }
+    }
+}
+
 /// The right of one controller process to send one launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {

@@ -106,7 +106,7 @@ impl Seen {
             && let Some(runner) = state.runners().get(&id)
             && runner.phase != was
         {
-            self.see(format!("runner: {} to {}", runner_name(was), runner_name(runner.phase)));
+            self.see(format!("runner: {} to {}", was.as_str(), runner.phase.as_str()));
         }
         for (id, was) in &before.workflows {
             let Some(workflow) = state.workflow(*id) else { continue };
@@ -183,16 +183,6 @@ fn workflow_of(event: &Event) -> Option<WorkflowId> {
         Event::StopRequested(it) => Some(it.workflow),
         Event::WorkflowSkipped(it) => Some(it.workflow),
         _ => None,
-    }
-}
-
-const fn runner_name(phase: RunnerPhase) -> &'static str {
-    match phase {
-        RunnerPhase::Wanted => "wanted",
-        RunnerPhase::Launched => "launched",
-        RunnerPhase::Ready => "ready",
-        RunnerPhase::Stopping => "stopping",
-        RunnerPhase::Stopped(_) => "stopped",
     }
 }
 
