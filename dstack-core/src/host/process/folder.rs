@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
@@ -27,6 +28,9 @@ use crate::model::{AttemptId, Exit};
 const SUPERVISOR: &str = "supervisor\n";
 /// The last line of a complete exit record.
 const END_MARK: &str = "\nend\n";
+
+/// Tells records apart that this process writes at the same time.
+static CLOSED_SO_FAR: AtomicU64 = AtomicU64::new(0);
 
 /// What is known of a runner from its folder alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,17 +202,36 @@ impl AttemptFolder {
 
     /// Decides, unless it was decided before.
     pub(crate) fn decide(&self, verdict: Verdict) -> io::Result<bool> {
-        let word = match verdict {
-            Verdict::Supervisor => SUPERVISOR,
-            Verdict::Stop => "stop\n",
-            Verdict::Lost => "lost\n",
+        let decided = || match verdict {
+            Verdict::Supervisor => create_once(&self.begun(), SUPERVISOR),
+            Verdict::Stop => self.close("stop\n"),
+            Verdict::Lost => self.close("lost\n"),
         };
-        match create_once(&self.begun(), word) {
+        match decided() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folders(self.parent())?;
-                create_once(&self.begun(), word)
+                decided()
             }
             other => other,
+        }
+    }
+
+    /// An incomplete record reads as the supervisor's, so this one is there only with all it says: its name comes last.
+    fn close(&self, word: &str) -> io::Result<bool> {
+        let number = CLOSED_SO_FAR.fetch_add(1, Ordering::Relaxed);
+        let own = self.beside(&format!("closing-{}-{number}", std::process::id()));
+        // It may be left of a process that had this number before, and be the same file as the record.
+        match fs::remove_file(&own) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        create_once(&own, word)?;
+        let linked = fs::hard_link(&own, self.begun());
+        fs::remove_file(&own)?;
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -7,7 +7,7 @@
 # lines. No part of a request is ever read as shell text.
 #
 # $root/attempts/NAME/  work/ script output begun sup exit
-#   begun  the lock, made by one exclusive act: `stop`, `lost`, or the processes of whoever runs the command
+#   begun  the lock, made with all it says by one exclusive act: `stop`, `lost`, or the processes of whoever runs the command
 #   sup    who follows the command to its end
 #   exit   code, cause, length of the output, and an end mark
 # $root/news/           one pipe for each connection that wants to hear of changes
@@ -81,6 +81,17 @@ lives() {
 read_boot() {
     boot=
     read -r boot 2>/dev/null <"$boot_file"
+}
+
+# Decides about the attempt, unless that was done. Whoever finds the lock finds the whole of it: its name comes last. The
+# other name may be left of a process that had this number before, and the same file as the lock.
+decide() {
+    stat_of self
+    own=$dir/begun.$st_pid
+    set -C
+    { printf '%s\n' "$1" >"$own" || { rm -f "$own" && printf '%s\n' "$1" >"$own"; }; } 2>/dev/null
+    set +C
+    ln "$own" "$dir/begun" 2>/dev/null
 }
 
 # Tells every connection that listens.

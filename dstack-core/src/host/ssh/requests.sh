@@ -47,7 +47,7 @@ start() {
         known="$known$name:$a:$a_start "
         news "+$name"
     else
-        say refused 'it cannot start another process'
+        say refused 'it cannot start another process, or keep another file'
     fi
     # Secrets are not kept.
     unset value line script $names
@@ -189,16 +189,18 @@ close() {
         say refused "$problem"
         return 0
     fi
-    set -C
     case $closing in lost) word=lost ;; *) word=stop ;; esac
-    if printf '%s\n' "$word" 2>/dev/null >"$dir/begun"; then
-        set +C
+    if decide "$word"; then
         news "-$name"
+    elif [ ! -e "$dir/begun" ]; then
+        rm -f "$own"
+        say refused 'it cannot keep another file'
+        return 0
     else
-        set +C
         standing
         if [ "$progress" = running ]; then tell "$closing"; fi
     fi
+    rm -f "$own"
     printf 'done\n'
 }
 

@@ -45,6 +45,7 @@ follow() {
                 stat_of self
                 printf '%s %s end\n' "$st_pid" "$st_start" >"$dir/sup"
                 kill -KILL "$waiting"
+                rm -f "$dir/begun.$job"
                 [ -z "$limit" ] || timer "$limit" time
                 ;;
             'end '*)
@@ -150,9 +151,7 @@ become() {
     exec 2>/dev/null
     stat_of self
     printf 'job %s %s\n' "$st_pid" "$st_start"
-    set -C
-    printf '%s\n' "run $waiting $waiting_start $st_pid $st_start $waiter $boot end" >"$dir/begun" || exit 0
-    set +C
+    decide "run $waiting $waiting_start $st_pid $st_start $waiter $boot end" || { rm -f "$own"; exit 0; }
     printf 'begun\n'
     exec 6>&1 1>&5 2>&5 5>&-
     [ -z "$refusal" ] || refuse "${refusal%% *}" "${refusal#* }"

@@ -7,6 +7,7 @@ mod sshd;
 mod stalls;
 
 mod cuts;
+mod decisions;
 mod hostile;
 mod laws;
 mod links;
