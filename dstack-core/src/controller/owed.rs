@@ -39,6 +39,11 @@ impl OwedCalls {
         owed.since.plus(patience).max(owed.not_before)
     }
 
+    /// Whether our own append made it owed, and it has not failed since: nobody else can have made the call.
+    pub(super) fn is_ours(&self, key: ActionKey) -> bool {
+        self.0.get(&key).is_some_and(|owed| owed.is_ours && owed.failures == 0)
+    }
+
     /// The call failed: it is made again later. Returns how often it has failed in a row.
     pub(super) fn failed(&mut self, key: ActionKey, now: Boot, options: &Options) -> u32 {
         let Some(owed) = self.0.get_mut(&key) else { return 1 };

@@ -173,6 +173,7 @@ impl Controller {
             manifests,
             secrets: run.secrets.clone(),
             recent: self.recent.clone(),
+            is_new: self.owed.is_ours(ActionKey::Start(attempt)),
         };
         let ports = self.ports.clone();
         self.start_on(EffectKey::Owed(ActionKey::Start(attempt)), place, |provider, _| {

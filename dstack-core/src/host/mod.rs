@@ -12,7 +12,7 @@ pub mod ssh;
 #[cfg(any(test, feature = "testkit"))]
 mod subject;
 #[cfg(all(test, any(feature = "local", feature = "ssh")))]
-mod test_archive;
+pub(crate) mod test_archive;
 
 #[cfg(any(test, feature = "testkit"))]
 pub use fake::{FakeHost, HostFaults, Ran, Simulated};

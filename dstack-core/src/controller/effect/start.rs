@@ -6,9 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::outcome::{Outcome, host_failure};
 use crate::blob::{BlobError, BlobStore, Manifest, Payload};
 use crate::controller::ports::{Ports, Provider};
-use crate::host::{Begun, Closing, Contents, HostError, Job, RunnerHost};
+use crate::host::{Begun, Closing, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{AttemptId, BlobId, Loss, Name, Observation, Place, WorkflowSpec};
 use crate::secret::SecretError;
+
+/// An offset at which nothing was printed. A shell can count that far.
+const BEYOND_ALL_OUTPUT: u64 = i64::MAX as u64;
 
 /// What a start needs of the state.
 pub(in crate::controller) struct StartInput {
@@ -23,6 +26,8 @@ pub(in crate::controller) struct StartInput {
     pub(in crate::controller) secrets: Vec<String>,
     /// Archives that were used before.
     pub(in crate::controller) recent: RecentArchives,
+    /// Whether no other controller can have started it.
+    pub(in crate::controller) is_new: bool,
 }
 
 /// Small archives that were read and checked lately: the workflows of a run share most of theirs.
@@ -54,11 +59,19 @@ impl RecentArchives {
 }
 
 pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input: StartInput) -> Outcome {
-    let (place, attempt) = (&input.place, input.attempt);
+    let (host, place, attempt) = (&*provider.host, &input.place, input.attempt);
+    // What has begun needs nothing more, and what it needed may be gone by now.
+    if !input.is_new {
+        match progress(host, place, attempt).await {
+            Ok(Progress::Staged) => {}
+            Ok(_) => return Outcome::Begun,
+            Err(error) => return host_failure(place.runner, &error),
+        }
+    }
     let contents = match contents(&*ports.blobs, &input).await {
         Ok(contents) => contents,
         Err(error @ (BlobError::Missing(_) | BlobError::Damaged(_))) => {
-            return give_up(&*provider.host, place, attempt, error.to_string()).await;
+            return give_up(host, place, attempt, error.to_string()).await;
         }
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -67,30 +80,48 @@ pub(in crate::controller) async fn start(ports: Ports, provider: Provider, input
         match ports.secrets.get(name).await {
             Ok(secret) => secrets.insert(name.clone(), secret),
             Err(error @ SecretError::Missing(_)) => {
-                return give_up(&*provider.host, place, attempt, error.to_string()).await;
+                return give_up(host, place, attempt, error.to_string()).await;
             }
             Err(error) => return Outcome::Failed(error.to_string()),
         };
     }
-    let started = match provider.host.stage(place, attempt, &contents).await {
-        Ok(()) => provider.host.start(place, attempt, &job(&input), &secrets).await,
+    let started = match host.stage(place, attempt, &contents).await {
+        Ok(()) => host.start(place, attempt, &job(&input), &secrets).await,
         Err(error) => Err(error),
     };
     match started {
         // One that was closed before is followed too: that shows its end.
         Ok(Begun::Started | Begun::Closed) => Outcome::Begun,
-        Err(HostError::Refused(why)) => give_up(&*provider.host, place, attempt, why).await,
+        Err(HostError::Refused(why)) => give_up(host, place, attempt, why).await,
         Err(error) => host_failure(place.runner, &error),
     }
 }
 
 /// What the attempt needs is not there, or the runner cannot take it (its disk is full, say): that does not pass by itself.
-/// That it was not begun is made sure of before it is called lost.
+/// That it was not begun, by whomever, is made sure of before it is called lost; what has begun goes on.
 async fn give_up(host: &dyn RunnerHost, place: &Place, attempt: AttemptId, why: String) -> Outcome {
-    match host.close(place, attempt, Closing::Lost).await {
-        Ok(()) => Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::Refused(why) }]),
+    let refused = async {
+        if progress(host, place, attempt).await? != Progress::Staged {
+            return Ok(false);
+        }
+        host.close(place, attempt, Closing::Lost).await?;
+        // Another controller may have begun it in between: following it shows its end.
+        Ok(progress(host, place, attempt).await? == Progress::NeverBegun)
+    };
+    match refused.await {
+        Ok(true) => Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::Refused(why) }]),
+        Ok(false) => Outcome::Begun,
         Err(error) => host_failure(place.runner, &error),
     }
+}
+
+/// How far it is, without its output.
+async fn progress(host: &dyn RunnerHost, place: &Place, attempt: AttemptId) -> Result<Progress, HostError> {
+    let polled = match host.poll(place, &[(attempt, BEYOND_ALL_OUTPUT)]).await {
+        Err(HostError::UnknownAttempt(_)) => return Ok(Progress::Staged),
+        other => other?,
+    };
+    Ok(polled.into_iter().find(|one| one.attempt == attempt).map_or(Progress::Staged, |one| one.progress))
 }
 
 async fn contents(blobs: &dyn BlobStore, input: &StartInput) -> Result<Contents, BlobError> {

@@ -1,10 +1,17 @@
 //! What keeps a workflow from being started, and how that is told.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::lives::{allow, name, outcomes, script};
+use crate::blob::{BlobStore as _, MemoryBlobs};
 use crate::clock::{Boot, Clock as _};
-use crate::controller::Options;
+use crate::controller::effect::{self, RecentArchives, StartInput};
+use crate::controller::{Controller, Options, Ports};
+use crate::host::test_archive::pack;
 use crate::model::state::{Outcome, Phase};
-use crate::model::{Command, Loss, Submission, Unfit, WorkflowSpec};
+use crate::model::{AttemptId, Command, Loss, RunId, Submission, Unfit, WorkflowId, WorkflowSpec};
+use crate::secret::MemorySecrets;
 use crate::testkit::World;
 
 #[test]
@@ -53,6 +60,76 @@ fn a_secret_that_is_gone_ends_the_workflow_with_that_reason() {
         panic!("it ended otherwise: {phases:?}")
     };
     assert!(why.contains("TOKEN") && why.contains("dstack secrets set"), "{why}");
+}
+
+#[test]
+fn what_has_begun_goes_on_where_a_controller_comes_back_and_what_it_needed_is_gone() {
+    let mut world = World::new(1);
+    world.secrets = Arc::new(MemorySecrets::new([("TOKEN", "sesame")]));
+    let run = RunId::from_bits(5);
+    let attempt = AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 };
+    world
+        .run(async {
+            let folder = world.blobs.put(pack(&BTreeMap::new())).await.expect("it is kept");
+            let submission = Submission {
+                run,
+                name: name("demo"),
+                folder: Some(folder),
+                secrets: vec!["TOKEN".to_owned()],
+                workflows: vec![script("train", &["sleep 100"])],
+                unfit: Unfit::Queue,
+            };
+            let mut first = world.controller(Options::default());
+            first.client_mut().command(allow("m7i.large", 1)).await.expect("it is allowed");
+            first.client_mut().command(Command::Submit(Box::new(submission))).await.expect("it is accepted");
+            while first.begun.is_empty() {
+                let step = first.step().await.expect("the log can be used");
+                first.wait(step.next_wake).await;
+            }
+            drop(first);
+            let (secrets, blobs) = (Arc::default(), Arc::new(MemoryBlobs::default()));
+            let ports = Ports { secrets: secrets as Arc<MemorySecrets>, blobs, ..world.ports() };
+            let mut second = Controller::new(world.client(), ports, Options::default());
+            second.run_until_idle().await.expect("it runs");
+        })
+        .expect("it ends");
+    assert_eq!(outcomes(&world, run), [Phase::Over(Outcome::Succeeded)]);
+    assert_eq!(world.host.starts(attempt), 1);
+}
+
+#[test]
+fn who_cannot_start_an_attempt_does_not_end_what_another_one_began() {
+    let world = World::new(1);
+    let (run, submit) = world.submission(name("demo"), vec![script("train", &["sleep 100"])]);
+    let outcome = world
+        .run(async {
+            let mut first = world.controller(Options::default());
+            first.client_mut().command(allow("m7i.large", 1)).await.expect("it is allowed");
+            first.client_mut().command(submit).await.expect("it is accepted");
+            while first.begun.is_empty() {
+                let step = first.step().await.expect("the log can be used");
+                first.wait(step.next_wake).await;
+            }
+            let (id, runner) = first.client().state().live_runners().next().expect("it runs");
+            let input = StartInput {
+                attempt: AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 },
+                place: runner.place(id).expect("it has an address"),
+                run: name("demo"),
+                spec: Arc::new(script("train", &["sleep 100"])),
+                folder: None,
+                manifests: Vec::new(),
+                secrets: vec!["GONE".to_owned()],
+                recent: RecentArchives::default(),
+                is_new: true,
+            };
+            let provider = world.ports().providers.remove("fake").expect("it is there");
+            let outcome = effect::start(world.ports(), provider, input).await;
+            first.run_until_idle().await.expect("it runs");
+            outcome
+        })
+        .expect("it ends");
+    assert!(matches!(outcome, effect::Outcome::Begun), "{outcome:?}");
+    assert_eq!(outcomes(&world, run), [Phase::Over(Outcome::Succeeded)]);
 }
 
 #[test]
