@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use futures::FutureExt;
 use futures::future::{join, join_all};
 
-use super::{Begun, Closing, Contents, Fetched, Job, Polled, Progress, RunnerHost};
+use super::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
 use crate::model::{AttemptId, Exit, ExitCause, Place, Program, RunId, Shell, Span, WorkflowId};
 use crate::secret::Secret;
 
@@ -363,10 +363,18 @@ pub async fn artifacts_come_home(subject: &dyn Subject) {
         ("missing", None),
         ("out/missing/f", None),
     ] {
-        let Fetched { archive, left_behind } = host.fetch(&place, attempt(1), path).await.expect("the runner is alive");
+        let Fetched { archive, left_behind, .. } =
+            host.fetch(&place, attempt(1), path).await.expect("the runner is alive");
         assert_eq!(archive.map(|archive| subject.unpack(&archive)), expected, "{path}");
         assert_eq!(left_behind, Vec::<String>::new());
     }
+}
+
+/// Of an attempt that it does not have, or has no more, a runner says that, and not that it left nothing behind.
+pub async fn what_is_not_there_is_no_missing_artifact(subject: &dyn Subject) {
+    let (host, place) = (subject.host(), subject.place().await);
+    let fetched = host.fetch(&place, attempt(9), "out").await.expect_err("there is no such attempt");
+    assert_eq!(fetched, HostError::UnknownAttempt(attempt(9)));
 }
 
 /// No character of a value means anything on its way.

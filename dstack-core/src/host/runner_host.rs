@@ -88,13 +88,15 @@ impl Polled {
 }
 
 /// A declared artifact as it came home.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Fetched {
     /// The artifact's files as one packed archive (zstd-compressed tar) with paths below the attempt's folder; absent when
     /// the path is not there.
     pub archive: Option<Payload>,
     /// Links that lead out of the artifact or nowhere: left behind.
     pub left_behind: Vec<String>,
+    /// Why the runner cannot read it, where it cannot: then nothing of it came, and asking again changes nothing.
+    pub unreadable: Option<String>,
 }
 
 /// Why a call to a runner failed.
@@ -107,7 +109,7 @@ pub enum HostError {
     /// It is not the machine that it should be.
     #[error("the runner is not the machine that it was: {0}")]
     Changed(String),
-    /// It has no such attempt.
+    /// It has no such attempt, or has it no more: its runner's end has taken it away.
     #[error("the runner does not know attempt {0}")]
     UnknownAttempt(AttemptId),
     /// It cannot do this: its disk is full, say. The text says what.
@@ -147,7 +149,8 @@ pub trait RunnerHost: Send + Sync {
     /// Ends an attempt or forbids its start. `Staged` is never the answer of a later poll.
     async fn close(&self, place: &Place, attempt: AttemptId, closing: Closing) -> Result<(), HostError>;
 
-    /// A declared artifact's files.
+    /// A declared artifact's files. Where nothing is left of the attempt, that is [`HostError::UnknownAttempt`], and never a
+    /// missing artifact.
     async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError>;
 
     /// The attempt's results are safe elsewhere: its folder may be emptied.

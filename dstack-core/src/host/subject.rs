@@ -53,6 +53,7 @@ macro_rules! host_laws {
             staged_files_are_there,
             staging_again_changes_nothing,
             artifacts_come_home,
+            what_is_not_there_is_no_missing_artifact,
             arguments_environment_and_secrets_arrive_byte_for_byte,
             a_job_outlives_its_callers,
             a_dropped_call_harms_nothing,

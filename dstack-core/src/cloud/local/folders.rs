@@ -188,8 +188,13 @@ pub(super) fn finish(folder: &RunnerFolder) -> io::Result<()> {
         }
     }
     kill_leftovers(folder)?;
-    match fs::remove_dir_all(folder.attempts()) {
+    // In one act: whoever is reading them is not to take what is left for all there was.
+    let aside = folder.path().join("removed");
+    let is_there = |result: io::Result<()>| match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
-    }
+    };
+    is_there(fs::remove_dir_all(&aside))?;
+    is_there(fs::rename(folder.attempts(), &aside))?;
+    is_there(fs::remove_dir_all(&aside))
 }

@@ -14,6 +14,7 @@ use crate::cloud::laws::{Law, Subject};
 use crate::cloud::{CloudProvider, Known, LaunchError, Machine, MachineState};
 use crate::host::process::test_runner::{block_on, read_pid, supervisor_command};
 use crate::host::process::{Identity, ProcessHost, RunnerFolder, kill_leftovers};
+use crate::host::test_archive::unpack;
 use crate::host::{Begun, Contents, HostError, Job, Progress, RunnerHost};
 use crate::model::{
     Address, AttemptId, LaunchId, LaunchRequest, LogId, MachineId, Place, Program, RunId, RunnerId, Scope, Shell,
@@ -21,6 +22,9 @@ use crate::model::{
 };
 
 const LOG: LogId = LogId::from_bytes([7; 16]);
+
+/// How many files an artifact has that is fetched while its runner is ended.
+const FILES: usize = 1_500;
 
 /// A root of its own. Whatever still runs there ends with it.
 struct Here(tempfile::TempDir);
@@ -311,5 +315,58 @@ fn a_very_long_path_to_a_runner_is_no_obstacle() {
         let begun = host.start(&place(&machine), attempt(1), &script(&["exit 0"]), &BTreeMap::new()).await;
         assert_eq!(begun, Ok(Begun::Started));
         assert_eq!(cloud.terminate(&scope(&cloud).await, &[machine.id]).await, [Ok(())]);
+    });
+}
+
+/// A new runner on which this was run to its end.
+async fn after(cloud: &LocalCloud, host: &ProcessHost, launch: u64, line: &str) -> Place {
+    let machine = cloud.launch(&request(cloud, LOG, launch).await).await.expect("it starts");
+    let place = place(&machine);
+    let begun = host.start(&place, attempt(1), &script(&[line]), &BTreeMap::new()).await;
+    assert_eq!(begun, Ok(Begun::Started));
+    while host.poll(&place, &[(attempt(1), 0)]).await.expect("it answers")[0].progress == Progress::Running {
+        host.wait(&place).await.expect("it answers");
+    }
+    place
+}
+
+/// The end comes at another moment of the fetching in each round.
+#[test]
+fn of_a_runner_that_is_ended_an_artifact_comes_whole_or_not_at_all() {
+    let here = Here::new();
+    block_on(async {
+        let (cloud, host) = (here.local(), here.host());
+        let scope = scope(&cloud).await;
+        let mut cut = 0;
+        for round in 0..4 {
+            let make = format!("mkdir out; cd out; seq {FILES} | xargs touch");
+            let place = after(&cloud, &host, round + 1, &make).await;
+            let ending = async {
+                for _ in 0..round * 100 {
+                    tokio::task::yield_now().await;
+                }
+                cloud.terminate(&scope, std::slice::from_ref(&place.machine)).await
+            };
+            match futures::future::join(host.fetch(&place, attempt(1), "out"), ending).await.0 {
+                Ok(fetched) => {
+                    let archive = fetched.archive.expect("it was made");
+                    assert_eq!(unpack(&archive).len(), FILES, "round {round}");
+                }
+                Err(HostError::UnknownAttempt(_)) => cut += 1,
+                Err(other) => panic!("round {round}: {other}"),
+            }
+        }
+        assert!(cut > 0, "no end came in time");
+    });
+}
+
+#[test]
+fn an_artifact_that_nobody_can_read_is_told_and_not_asked_for_again() {
+    let here = Here::new();
+    block_on(async {
+        let (cloud, host) = (here.local(), here.host());
+        let place = after(&cloud, &host, 1, "ln -s loop loop").await;
+        let fetched = host.fetch(&place, attempt(1), "loop/x").await.expect("it is an answer");
+        assert!(fetched.archive.is_none() && fetched.unreadable.is_some(), "{fetched:?}");
     });
 }

@@ -26,6 +26,10 @@ pub(in crate::controller) async fn collect(
             Err(error) => return host_failure(place.runner, &error),
         };
         manifest.left_behind.extend(fetched.left_behind);
+        if let Some(why) = fetched.unreadable {
+            missing.push(format!("{path} ({})", crate::model::foreign(&why)));
+            continue;
+        }
         let Some(archive) = fetched.archive else {
             missing.push(path);
             continue;

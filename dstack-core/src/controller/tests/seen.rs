@@ -10,8 +10,8 @@ use crate::controller::{Controller, Options};
 use crate::host::RunnerHost as _;
 use crate::model::state::{Outcome as Over, Phase};
 use crate::model::{
-    ActionKey, AttemptId, ClaimNumber, Command, Event, MicroUsd, Observation, Purchase, Record, RunnerId, Seq,
-    WorkflowId, WorkflowSpec,
+    ActionKey, AttemptId, ClaimNumber, Command, Event, MachineId, MicroUsd, Observation, Purchase, Record, RunnerId,
+    Seq, WorkflowId, WorkflowSpec,
 };
 use crate::testkit::World;
 
@@ -97,6 +97,55 @@ fn the_folder_of_an_attempt_whose_artifacts_are_kept_is_emptied_while_its_runner
         .expect("it ends");
     assert_eq!(outcomes(&world, run), [Phase::Over(Over::Succeeded)]);
     assert!(fetched.archive.is_none(), "nothing is left in the folder");
+}
+
+/// A workflow that leaves `model` behind, with what befalls its runner once its command has exited.
+fn left_behind(befalls: impl Fn(&World, &MachineId, AttemptId)) -> (Vec<Phase>, u32) {
+    let world = World::new(1);
+    let mut workflow = script("train", &["echo done > model"]);
+    workflow.artifacts = vec!["model".to_owned()];
+    let (run, submit) = world.submission(name("demo"), vec![workflow]);
+    let attempt = AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 };
+    let attempts = world
+        .run(async {
+            let mut controller = world.controller(Options::default());
+            controller.client_mut().command(allow("m7i.xlarge", 1)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            let mut has_befallen = false;
+            loop {
+                let step = controller.step().await.expect("the log can be used");
+                let machine = world.host.runs().into_iter().find(|ran| ran.attempt == attempt).map(|ran| ran.machine);
+                if let Some(machine) = machine.filter(|_| !has_befallen) {
+                    has_befallen = true;
+                    befalls(&world, &machine, attempt);
+                }
+                if step.is_idle {
+                    break;
+                }
+                controller.wait(step.next_wake).await;
+            }
+            controller.client().state().workflow(attempt.workflow).map_or(0, |workflow| workflow.attempt)
+        })
+        .expect("it ends");
+    (outcomes(&world, run), attempts)
+}
+
+#[test]
+fn an_artifact_that_cannot_be_read_ends_its_workflow_and_says_why() {
+    let unreadable = |world: &World, machine: &MachineId, attempt| {
+        world.host.make_unreadable(machine, attempt, "Permission\ndenied");
+    };
+    let (phases, attempts) = left_behind(unreadable);
+    let [Phase::Over(Over::Failed { exit, missing })] = &phases[..] else { panic!("it ended otherwise: {phases:?}") };
+    assert_eq!((exit.code, &missing[..], attempts), (0, &["model (Permission\\ndenied)".to_owned()][..], 1));
+}
+
+#[test]
+fn results_that_went_with_their_runner_are_lost_and_not_missing() {
+    let taken = |world: &World, machine: &MachineId, attempt| {
+        world.host.take_away_results(machine, attempt);
+    };
+    assert_eq!(left_behind(taken), (vec![Phase::Over(Over::Succeeded)], 2));
 }
 
 #[test]

@@ -125,6 +125,10 @@ pub(super) struct Attempt {
     pub(super) verdict: Option<Verdict>,
     pub(super) run: Option<Run>,
     is_released: bool,
+    /// Whether nothing of what it leaves behind is there any more.
+    pub(super) is_taken_away: bool,
+    /// Why what it leaves behind cannot be read.
+    pub(super) unreadable: Option<String>,
     staged: Files,
 }
 

@@ -215,6 +215,18 @@ impl FakeHost {
         });
     }
 
+    /// What the attempt leaves behind cannot be read, for this reason.
+    pub fn make_unreadable(&self, machine: &MachineId, attempt: AttemptId, why: &str) {
+        self.change(machine, |runner, _| {
+            runner.attempts.entry(attempt).or_default().unreadable = Some(why.to_owned());
+        });
+    }
+
+    /// An end of its runner that is under way takes away what the attempt leaves behind.
+    pub fn take_away_results(&self, machine: &MachineId, attempt: AttemptId) {
+        self.change(machine, |runner, _| runner.attempts.entry(attempt).or_default().is_taken_away = true);
+    }
+
     /// The attempt's folder vanishes from its runner: its job deleted what is ours.
     pub fn wipe(&self, machine: &MachineId, attempt: AttemptId) {
         self.change(machine, |runner, now| {

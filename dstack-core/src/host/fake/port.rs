@@ -8,7 +8,7 @@ use bytes::Bytes as Buffer;
 use futures::future;
 
 use super::FakeHost;
-use super::attempt::{Files, Verdict};
+use super::attempt::{Attempt, Files, Verdict};
 use super::fake_host::Runners;
 use super::files::{below, normal, pack, unpack};
 use super::script::interpret;
@@ -221,10 +221,17 @@ impl RunnerHost for FakeHost {
     async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
         self.call("fetch", place, Some(attempt), |runners, now| {
             let found = runners.runners.get(&place.machine).and_then(|runner| runner.attempts.get(&attempt));
-            let found = found.ok_or(HostError::UnknownAttempt(attempt))?;
-            let path = normal("", path).ok_or_else(|| HostError::Refused(format!("{path} leads out of the folder")))?;
+            let is_there = |found: &&Attempt| found.verdict.is_some() && !found.is_taken_away;
+            let found = found.filter(is_there).ok_or(HostError::UnknownAttempt(attempt))?;
+            if let Some(why) = &found.unreadable {
+                return Ok(Fetched { unreadable: Some(why.clone()), ..Fetched::default() });
+            }
+            let Some(path) = normal("", path) else {
+                let why = Some(format!("{path} leads out of the folder"));
+                return Ok(Fetched { unreadable: why, ..Fetched::default() });
+            };
             let archive = below(&found.files(now), &path).map(|files| pack(&files)).transpose()?;
-            Ok(Fetched { archive: archive.map(Payload::from), left_behind: Vec::new() })
+            Ok(Fetched { archive: archive.map(Payload::from), ..Fetched::default() })
         })
         .await
     }

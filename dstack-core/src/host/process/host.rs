@@ -17,7 +17,7 @@ use super::afterwards;
 use super::folder::{AttemptFolder, Life, RunnerFolder};
 use super::wire::{Link, Reply, Request, Standing};
 use crate::archive;
-use crate::blob::{Payload, PayloadWriter};
+use crate::blob::PayloadWriter;
 use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
 use crate::model::{AttemptId, Greeting, Place};
 use crate::secret::Secret;
@@ -189,17 +189,31 @@ fn read(path: &Path, offset: u64, length: u64) -> io::Result<Buffer> {
     Ok(bytes.into())
 }
 
-/// What is at this path of the attempt's working folder, and what had to be left behind; nothing when it is not there.
-fn pack(attempt: &AttemptFolder, path: &Path) -> io::Result<Option<(Option<Payload>, Vec<String>)>> {
+/// What is at this path of the attempt's working folder.
+fn pack(attempt: &AttemptFolder, path: &Path) -> io::Result<Fetched> {
     let work = attempt.work();
     if !work.try_exists()? {
-        return Ok(None);
+        return Ok(Fetched::default());
     }
     let out = PayloadWriter::new(attempt.parent());
-    let Some(packed) = archive::pack_path_into(work, path, out)? else { return Ok(None) };
+    let packed = match archive::pack_path_into(work, path, out) {
+        Ok(Some(packed)) => packed,
+        Ok(None) => return Ok(Fetched::default()),
+        Err(error) if is_lasting(&error) => {
+            return Ok(Fetched { unreadable: Some(error.to_string()), ..Fetched::default() });
+        }
+        Err(error) => return Err(error),
+    };
     let is_empty = packed.entries == 0;
     let archive = if is_empty { None } else { Some(packed.bytes.finish()?) };
-    Ok(Some((archive, packed.left_behind)))
+    Ok(Fetched { archive, left_behind: packed.left_behind, unreadable: None })
+}
+
+/// Whether reading again fails again: it is about the path and who may read it.
+fn is_lasting(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let lasting = [Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NAMETOOLONG, Errno::INVAL];
+    lasting.into_iter().any(|errno| error.kind() == io::Error::from(errno).kind())
 }
 
 #[async_trait]
@@ -275,11 +289,17 @@ impl RunnerHost for ProcessHost {
     async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
         let runner = self.runner(place)?;
         let path = PathBuf::from(path);
-        let packed = runner.apart(move |folder| pack(&folder.attempt(attempt), &path)).await?;
-        Ok(match packed {
-            None => Fetched { archive: None, left_behind: Vec::new() },
-            Some((archive, left_behind)) => Fetched { archive, left_behind },
-        })
+        // What ends the runner takes the attempts away in one act: only what was packed while they were there is whole.
+        let fetched = runner.apart(move |folder| -> io::Result<_> {
+            let attempt = folder.attempt(attempt);
+            let is_there = || attempt.verdict().map(|verdict| verdict.is_some());
+            if !is_there()? {
+                return Ok(None);
+            }
+            let fetched = pack(&attempt, &path);
+            if is_there()? { fetched.map(Some) } else { Ok(None) }
+        });
+        fetched.await?.ok_or(HostError::UnknownAttempt(attempt))
     }
 
     async fn release(&self, place: &Place, attempt: AttemptId) -> Result<(), HostError> {

@@ -117,6 +117,10 @@ unpack() {
 fetch() {
     attempt
     field && path=$value
+    if [ ! -e "$dir/begun" ]; then
+        printf '%s unknown\n' "$nonce"
+        return 0
+    fi
     if ! cd -P "$dir/work" 2>/dev/null || { [ ! -e "./$path" ] && [ ! -L "./$path" ]; }; then
         printf '%s absent\n' "$nonce"
         return 0
@@ -145,6 +149,8 @@ pack() {
     printf '%s' "$base"
     { problem=$(tar -cf - "$2" 2>&1 >&3); } 3>&1
     status=$?
+    # What ends the runner may take the files away under it.
+    [ -e "$dir/begun" ] || status=255
     say "$nl$nonce end $status" "$problem"
 }
 

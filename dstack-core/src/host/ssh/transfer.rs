@@ -212,7 +212,8 @@ pub(super) async fn fetch(
     let relative = PathBuf::from(path);
     let is_inside = relative.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if !is_inside || relative.file_name().is_none() {
-        return Err(HostError::Refused(format!("{path:?} is not a path inside the attempt's folder")));
+        let why = format!("{path:?} is not a path inside the attempt's folder");
+        return Ok(Fetched { unreadable: Some(why), ..Fetched::default() });
     }
     let mut client = client::channel(&link.keys, &link.target, &link.socket)?;
     let stdin = client.child.stdin.take().expect("it is piped").into_owned_fd().map_err(|error| broken(&error))?;
@@ -228,7 +229,7 @@ pub(super) async fn fetch(
         let mut stdin = File::from(stdin);
         stdin.write_all(&request).map_err(|error| broken(&error))?;
         let moved = Arc::clone(&from.moved);
-        receive(BufReader::with_capacity(64 * 1024, from), &nonce, &relative, &scratch, &moved)
+        receive(BufReader::with_capacity(64 * 1024, from), attempt, &nonce, &relative, &scratch, &moved)
     });
     match while_moving(&moved, longest_stall, fetched).await {
         Some(Err(HostError::Unreachable(why))) => Err(client.failure(&why).await),
@@ -239,14 +240,17 @@ pub(super) async fn fetch(
 
 fn receive(
     mut from: BufReader<Watched<File>>,
+    attempt: AttemptId,
     nonce: &str,
     relative: &Path,
     scratch: &Scratch,
     moved: &Moved,
 ) -> Result<Fetched, HostError> {
-    let nothing = |left_behind| Ok(Fetched { archive: None, left_behind });
+    let nothing = |left_behind| Ok(Fetched { left_behind, ..Fetched::default() });
+    let unreadable = |why: String| Ok(Fetched { unreadable: Some(why), ..Fetched::default() });
     let answer = marked_line(&mut from, nonce, GREETING_MAX_BYTES)?;
     let is_folder = match answer.as_str() {
+        "unknown" => return Err(HostError::UnknownAttempt(attempt)),
         "absent" => return nothing(Vec::new()),
         "outside" => return nothing(vec![relative.display().to_string()]),
         "folder" => true,
@@ -265,12 +269,15 @@ fn receive(
     let into = if is_folder { place.clone() } else { scratch.0.join("one") };
     fs::create_dir_all(if is_folder { &place } else { place.parent().unwrap_or(&work) }).map_err(refused)?;
     fs::create_dir_all(&into).map_err(refused)?;
-    let carried =
-        archive::unpack_plain(from, &into, &Limits::default(), (&base, &work)).map_err(|error| match error {
-            archive::ArchiveError::Damaged(error) => broken(&error),
-            other => refused(other),
-        })?;
-    check_end(carried.rest, nonce)?;
+    let carried = match archive::unpack_plain(from, &into, &Limits::default(), (&base, &work)) {
+        Ok(carried) => carried,
+        Err(archive::ArchiveError::Damaged(error)) => return Err(broken(&error)),
+        Err(error @ archive::ArchiveError::Io { .. }) => return Err(refused(error)),
+        Err(error) => return unreadable(error.to_string()),
+    };
+    if let Some(problem) = problem_at_end(carried.rest, nonce)? {
+        return unreadable(problem);
+    }
     moved.is_here.store(true, Ordering::Relaxed);
     if !is_folder {
         let only = fs::read_dir(&into).map_err(refused)?.next().ok_or_else(|| refused("the file did not come"))?;
@@ -283,20 +290,21 @@ fn receive(
     left_behind.extend(carried.left_behind.iter().map(|name| relative.join(name).display().to_string()));
     left_behind.sort_unstable();
     let archive = if packed.entries == 0 { None } else { Some(packed.bytes.finish().map_err(refused)?) };
-    Ok(Fetched { archive, left_behind })
+    Ok(Fetched { archive, left_behind, unreadable: None })
 }
 
-/// The tar is whole only with the line that says that whoever packed it was content.
-fn check_end(rest: impl Read, nonce: &str) -> Result<(), HostError> {
+/// The tar is whole only with the line that says that whoever packed it was content; else that line says what was wrong.
+fn problem_at_end(rest: impl Read, nonce: &str) -> Result<Option<String>, HostError> {
     let mut bytes = Vec::new();
     rest.take(TRAILER_MAX_BYTES).read_to_end(&mut bytes).map_err(|error| broken(&error))?;
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_start_matches('\0').trim_start_matches('\n');
     let end = text.strip_prefix(nonce).and_then(|rest| rest.strip_prefix(" end ")).map(|rest| rest.trim_end());
     match end.and_then(|end| end.split_once(' ').or(Some((end, "")))) {
-        Some(("0", _)) => Ok(()),
-        Some((_, problem)) => Err(refused(problem)),
-        None => Err(HostError::Unreachable("the files did not arrive whole".to_owned())),
+        Some(("0", _)) => Ok(None),
+        // 1 and 2 are tar's own; above 128 it was killed, as its machine is when that ends.
+        Some((status, problem)) if status.parse().is_ok_and(|status: u8| status < 128) => Ok(Some(problem.to_owned())),
+        Some(_) | None => Err(HostError::Unreachable("the files did not arrive whole".to_owned())),
     }
 }
 

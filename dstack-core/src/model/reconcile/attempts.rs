@@ -2,7 +2,7 @@
 
 use crate::model::event::{ArtifactsSaved, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::state::{Phase, Workflow};
-use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State};
+use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State, foreign};
 
 pub(super) fn exited(state: &State, attempt: AttemptId, exit: Exit) -> Vec<Event> {
     let workflow = state.workflow(attempt.workflow).filter(|_| state.is_current(attempt));
@@ -52,6 +52,10 @@ pub(super) fn lost(state: &State, attempt: AttemptId, loss: &Loss) -> Vec<Event>
     // What is lost while its runner is shut down by a wish is lost by that wish, and does not count.
     let runner = workflow.runner().and_then(|id| state.runners().get(&id));
     let is_wished = runner.and_then(|runner| runner.stop.as_ref()).is_some_and(|reason| reason.is_wish());
-    let loss = if is_wished && loss.counts() { Loss::ShutDown } else { loss.clone() };
+    let loss = match loss {
+        _ if is_wished && loss.counts() => Loss::ShutDown,
+        Loss::Refused(why) => Loss::Refused(foreign(why)),
+        other => other.clone(),
+    };
     vec![AttemptLost { attempt, loss }.into()]
 }

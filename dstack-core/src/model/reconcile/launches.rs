@@ -7,7 +7,7 @@ use crate::model::event::{
     CredentialsRefused, LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
 };
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Span, State, StopReason};
+use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Span, State, StopReason, foreign};
 
 /// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
 const CAPACITY_PAUSE: Span = Span::from_mins(3);
@@ -43,14 +43,14 @@ pub(super) fn answered(
             let zone = (!all_zones).then(|| runner.request.zone.clone());
             let pause = (!permanent).then(|| capacity_pause(state, runner, zone.as_deref()));
             let rule = runner.request.rule.clone();
-            let said = OfferingUnavailable { rule, zone, pause, why: why.clone() }.into();
+            let said = OfferingUnavailable { rule, zone, pause, why: foreign(why) }.into();
             refused((id, runner), claim, Refusal::OfTheToken, why, vec![said])
         }
         Err(LaunchError::Quota(why)) => {
             refused((id, runner), claim, Refusal::OfTheToken, why, quota_reached(state, runner, why))
         }
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
-            let said = RuleBlocked { rule: runner.request.rule.clone(), why: why.clone() }.into();
+            let said = RuleBlocked { rule: runner.request.rule.clone(), why: foreign(why) }.into();
             // Rights and forms are judged before the token: that says nothing about what was sent with it before.
             let of = if claim.0 > 1 { Refusal::OfThisSend } else { Refusal::OfTheToken };
             refused((id, runner), claim, of, why, vec![said])
@@ -103,8 +103,8 @@ fn refused(
     }
     let mut events = said;
     if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
-        events.push(LaunchFailed { runner: id, claim, why: why.to_owned() }.into());
-        let reason = StopReason::LaunchFailed(why.to_owned());
+        events.push(LaunchFailed { runner: id, claim, why: foreign(why) }.into());
+        let reason = StopReason::LaunchFailed(foreign(why));
         events.push(match of {
             Refusal::OfTheToken => RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into(),
             Refusal::OfThisSend => RunnerStopping { runner: id, reason }.into(),
@@ -122,7 +122,7 @@ fn quota_reached(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
         rule: rule.clone(),
         zone: None,
         pause: Some(QUOTA_PAUSE),
-        why: why.to_owned(),
+        why: foreign(why),
     };
     iter::once(own).chain(others.map(|(key, _)| key)).map(|rule| said(rule).into()).collect()
 }
@@ -135,7 +135,7 @@ fn credentials_refused(state: &State, runner: &Runner, why: &str) -> Vec<Event> 
         return Vec::new();
     }
     let pause = known.map_or(CREDENTIALS_PAUSE, |known| known.pause.doubled_up_to(MAX_CREDENTIALS_PAUSE));
-    vec![CredentialsRefused { scope: scope.clone(), pause, why: why.to_owned() }.into()]
+    vec![CredentialsRefused { scope: scope.clone(), pause, why: foreign(why) }.into()]
 }
 
 fn capacity_pause(state: &State, runner: &Runner, zone: Option<&str>) -> Span {

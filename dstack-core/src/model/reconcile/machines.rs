@@ -6,7 +6,7 @@ use super::sightings::Sighting;
 use crate::cloud::{Look, MachineState, Seen};
 use crate::model::event::{RunnerLaunched, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{At, Certificate, Event, RunnerId, Scope, State, StopReason, Token};
+use crate::model::{At, Certificate, Event, RunnerId, Scope, State, StopReason, Token, foreign};
 
 pub(super) fn looked(
     state: &State,
@@ -95,7 +95,7 @@ fn reason_of_end(runner: &Runner, seen: &Seen) -> StopReason {
     if runner.noticed {
         return StopReason::Interrupted;
     }
-    StopReason::Lost(seen.reason.clone().unwrap_or_else(|| "it ended without us".to_owned()))
+    StopReason::Lost(seen.reason.as_deref().map_or_else(|| "it ended without us".to_owned(), foreign))
 }
 
 fn absence_proves(runner: &Runner, began: At, sighting: Sighting) -> Option<Certificate> {

@@ -3,7 +3,7 @@
 use super::{Greeting, Observation, attempts, launches, machines, prices};
 use crate::model::event::{ClaimClosed, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason};
+use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason, foreign};
 
 /// The facts that this observation adds to the log; none when the log knows them already.
 ///
@@ -87,7 +87,7 @@ fn answered(state: &State, id: RunnerId, greeting: &Greeting) -> Vec<Event> {
 fn changed(state: &State, id: RunnerId, why: &str) -> Vec<Event> {
     let is_stopping = |phase| matches!(phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
     match state.runners().get(&id).filter(|runner| !is_stopping(runner.phase)) {
-        Some(_) => vec![RunnerStopping { runner: id, reason: StopReason::Quarantined(why.to_owned()) }.into()],
+        Some(_) => vec![RunnerStopping { runner: id, reason: StopReason::Quarantined(foreign(why)) }.into()],
         None => Vec::new(),
     }
 }
