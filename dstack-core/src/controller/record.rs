@@ -13,6 +13,8 @@ use crate::store::AppendError;
 
 /// How often one step decides anew because others were faster.
 const MAX_CONFLICTS: u32 = 1_000;
+/// Items of a plan, or facts, that one step records; the next step goes on at once. An append has a largest size.
+const MAX_AT_ONCE: usize = 10_000;
 
 /// Appends that become durable together. Nothing is done because of them before that.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub(super) struct Group {
     kept: Vec<(AttemptId, Option<Place>)>,
     /// Which of the observations they tell.
     told: Vec<bool>,
+    /// Whether more was decided than one step records.
+    is_cut: bool,
 }
 
 impl Group {
@@ -115,6 +119,9 @@ impl Controller {
 
     fn take_in_group(&mut self, group: Group, step: &mut Step) {
         self.note_state(group.made().as_ref());
+        if group.is_cut {
+            step.wake_at(self.now_boot);
+        }
         step.records.extend(group.records);
         // What it had to tell is in the log, once: some facts would be told again for ever.
         let mut told = group.told.into_iter();
@@ -158,6 +165,9 @@ impl Controller {
                 let before = facts.len();
                 facts.extend(reconcile(state, seen));
                 told.push(facts.len() > before);
+                if facts.len() >= MAX_AT_ONCE {
+                    break;
+                }
             }
             if facts.is_empty() {
                 self.observations.clear();
@@ -175,10 +185,13 @@ impl Controller {
         for _ in 0..MAX_CONFLICTS {
             let tick = self.tick();
             let state = self.client.state();
-            let plan = schedule(state, &tick);
+            let mut plan = schedule(state, &tick);
             if plan.is_empty() {
                 return Ok(plan);
             }
+            // Each item was decided with those before it done: so the first ones are right without the rest.
+            let is_cut = plan.items.len() > MAX_AT_ONCE;
+            plan.items.truncate(MAX_AT_ONCE);
             let clock = Arc::clone(self.client.clock());
             let events = plan.clone().into_events(state, self.id, &mut || clock.entropy());
             if events.is_empty() {
@@ -186,6 +199,7 @@ impl Controller {
             }
             let id = AppendId::from_entropy(clock.entropy());
             if self.append_to(group, id, events).await? {
+                group.is_cut = is_cut;
                 return Ok(Plan { items: Vec::new(), ..plan });
             }
         }

@@ -190,6 +190,32 @@ fn stopping_a_run_stops_each_of_its_workflows_and_skips_none() {
     assert_eq!(again, Err(Rejection::AlreadyOver("run run".to_owned())));
 }
 
+/// Its command has exited well when its user gives it up: what it declared is fetched or not.
+#[test]
+fn a_workflow_that_is_aborted_before_its_artifacts_are_fetched_has_not_succeeded() {
+    let manifest = Some(BlobId([1; 32]));
+    for (abort, artifacts, manifest, missing, succeeds) in [
+        (true, true, None, false, false),
+        (true, true, manifest, false, true),
+        (true, false, None, false, true),
+        (true, true, None, true, false),
+        (false, true, manifest, false, true),
+        (false, true, None, true, false),
+    ] {
+        let artifacts = if artifacts { vec!["model".to_owned()] } else { Vec::new() };
+        let mut given = Given::with_max(1);
+        let spec = WorkflowSpec { artifacts, ..samples::workflow("w0", Needs::default()) };
+        given.submitted(vec![spec]).ready(1).assigned(0, 1, 1);
+        given.has([AttemptExited { attempt: attempt(0, 1), exit: Exit::exited(0) }]);
+        let run = RunId::from_bits(1);
+        given.has(decide(given.state(), Command::Stop { run, workflow: None, abort }).expect("it is open"));
+        let missing = if missing { vec!["model".to_owned()] } else { Vec::new() };
+        given.has(given.sees(&Observation::Kept { attempt: attempt(0, 1), manifest, missing }));
+        let expected = if succeeds { Outcome::Succeeded } else { Outcome::Stopped };
+        assert_eq!(phase(&given, 0), Phase::Over(expected), "abort {abort}, fetched {manifest:?}");
+    }
+}
+
 #[test]
 fn a_failure_is_tried_again_after_the_named_exit_codes_only() {
     let mut given = Given::with_max(1);

@@ -1,6 +1,6 @@
 //! A slot is given back for a proof only; each proof with what is none.
 
-use dstack_core::cloud::{LaunchError, Machine, MachineState};
+use dstack_core::cloud::{LaunchError, Look, Machine, MachineState, Seen};
 use dstack_core::controller::Evidence;
 use dstack_core::model::event::*;
 use dstack_core::model::reconcile::Sighting;
@@ -215,6 +215,39 @@ fn a_machine_that_turns_up_after_all_takes_its_slot_again() {
     given.has([launched]);
     assert_eq!(given.state().live_count(&small().rule_key()), 1);
     assert_eq!(given.state().runners()[&runner(1)].phase, state::RunnerPhase::Stopping);
+}
+
+#[test]
+fn a_machine_that_was_proven_gone_and_comes_back_takes_its_slot_again_and_is_ended() {
+    for certificate in [Certificate::Gone, Certificate::Terminated, Certificate::Ended] {
+        let mut given = Given::with_max(1);
+        given.ready(1).has([stopped(1, lost(), certificate)]);
+        let found = given.sees_machine("m1", Some(1), MachineState::Running);
+        // Where a cloud has said that it ended, a look that shows it alive is behind.
+        assert_eq!(found.is_empty(), certificate != Certificate::Gone, "{certificate:?}");
+        given.has(found);
+        let ends = outstanding(given.state()).iter().any(|action| matches!(action, Action::Terminate { .. }));
+        assert_eq!(ends, certificate == Certificate::Gone);
+        assert_eq!(given.sees_machine("m1", Some(1), MachineState::Running), Vec::new(), "it is told once");
+    }
+}
+
+/// After so many others that the log's state no longer holds its runner.
+#[test]
+fn a_machine_that_comes_back_from_the_past_is_a_stray_unless_it_was_said_to_have_ended() {
+    for certificate in [Certificate::Gone, Certificate::Terminated] {
+        let mut given = Given::with_max(1);
+        given.ready(1).has([stopped(1, lost(), certificate)]);
+        for number in 2..=150 {
+            given.wanted(number).has([stopped(number, lost(), Certificate::NeverLaunched)]);
+        }
+        assert!(!given.state().runners().contains_key(&runner(1)), "it has left the state");
+        let (id, state) = (MachineId("m1".to_owned()), MachineState::Running);
+        let seen = Seen { id, token: None, state, address: None, reason: None };
+        let look = Look { machines: vec![seen], absent: Vec::new() };
+        let strays = reconcile::unknown_machines(given.state(), &small().scope, &look).len();
+        assert_eq!(strays, usize::from(certificate == Certificate::Gone), "{certificate:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use super::outcome::{Outcome, host_failure};
 use crate::blob::{BlobStore, Manifest, ManifestEntry};
 use crate::host::{HostError, RunnerHost};
-use crate::model::{AttemptId, Bytes, Loss, Observation, Place};
+use crate::model::{AttemptId, Bytes, Loss, Observation, Place, foreign};
+
+/// Artifacts of one attempt that are missing with a reason; further ones are only named.
+const MAX_REASONS: usize = 32;
 
 /// The declared artifacts that are there become blobs, with a list of them as one more.
 pub(in crate::controller) async fn collect(
@@ -27,7 +30,8 @@ pub(in crate::controller) async fn collect(
         };
         manifest.left_behind.extend(fetched.left_behind);
         if let Some(why) = fetched.unreadable {
-            missing.push(format!("{path} ({})", crate::model::foreign(&why)));
+            // Many long reasons would not fit into one record.
+            missing.push(if missing.len() < MAX_REASONS { format!("{path} ({})", foreign(&why)) } else { path });
             continue;
         }
         let Some(archive) = fetched.archive else {

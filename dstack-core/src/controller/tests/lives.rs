@@ -56,6 +56,37 @@ fn workflows_run_on_runners_that_are_started_for_them_and_torn_down_again() {
     assert_eq!(world.cloud.max_live("m7i.xlarge", Purchase::OnDemand), 1, "one workflow at a time needs one machine");
 }
 
+/// More is decided at once than one append may hold.
+#[test]
+fn a_plan_of_any_length_is_recorded_in_appends_of_bounded_length() {
+    let world = World::new(1);
+    let mut workflows = vec![script("first", &["exit 3"])];
+    workflows.extend((0..25_000).map(|number| {
+        let mut one = script(&format!("then-{number}"), &["exit 0"]);
+        one.depends_on = vec![0];
+        one
+    }));
+    let (_, submit) = world.submission(name("demo"), workflows);
+    let appended = world
+        .run(async {
+            let mut controller = world.controller(Options::default());
+            controller.client_mut().command(allow("m7i.large", 1)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            let mut appended = Vec::new();
+            loop {
+                let step = controller.step().await.expect("the log can be used");
+                appended.push(step.records.len());
+                if step.is_idle {
+                    return appended;
+                }
+                controller.wait(step.next_wake).await;
+            }
+        })
+        .expect("it ends");
+    let all: usize = appended.iter().sum();
+    assert!(all > 25_000 && appended.iter().all(|count| *count <= 10_010), "{appended:?}");
+}
+
 #[test]
 fn how_much_had_been_printed_is_noted_as_time_goes_by() {
     let world = World::new(3);

@@ -1,6 +1,7 @@
 //! What becomes of attempts.
 
 use crate::model::event::{ArtifactsSaved, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
+use crate::model::outstanding::wants_artifacts;
 use crate::model::state::{Phase, Workflow};
 use crate::model::{AttemptId, BlobId, Event, Exit, Loss, State, foreign};
 
@@ -30,7 +31,10 @@ pub(super) fn kept(state: &State, attempt: AttemptId, manifest: Option<BlobId>, 
 
 /// A user who stopped the workflow gets a stopped one, unless it had done its work before.
 fn end_of(workflow: &Workflow, attempt: AttemptId, exit: Exit, manifest: Option<BlobId>, missing: &[String]) -> Event {
-    if workflow.stop.is_some() && !exit.is_success() {
+    // After an abort nobody fetches what it declared: then its work is not done.
+    let is_unfetched = manifest.is_none() && missing.is_empty() && !workflow.spec.artifacts.is_empty();
+    let is_done = exit.is_success() && (wants_artifacts(workflow) || !is_unfetched);
+    if workflow.stop.is_some() && !is_done {
         AttemptStopped { attempt, manifest }.into()
     } else {
         ResultsKept { attempt, manifest, missing: missing.to_vec() }.into()

@@ -65,7 +65,12 @@ fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
     let mut events = Vec::new();
     let is_new = runner.machine.is_none();
     let has_moved = seen.address.is_some() && runner.address != seen.address;
-    if seen.state != MachineState::Terminated && (is_new || has_moved) {
+    // It was believed to be gone, or never to have been: it takes its slot again, and is ended again.
+    let is_back = matches!(
+        runner.phase,
+        RunnerPhase::Stopped(Certificate::NeverLaunched | Certificate::NotFound | Certificate::Gone)
+    );
+    if seen.state != MachineState::Terminated && (is_new || has_moved || is_back) {
         let launched = RunnerLaunched { runner: id, machine: seen.id.clone(), address: seen.address.clone() };
         events.push(launched.into());
     }

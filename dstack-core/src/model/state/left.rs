@@ -1,9 +1,9 @@
 //! What is over and no longer held.
 
-use super::machine::Runner;
+use super::machine::{Runner, RunnerPhase};
 use super::run::Run;
 use super::state::State;
-use crate::model::{RunId, RunnerId};
+use crate::model::{Certificate, RunId, RunnerId};
 
 /// Workflows of runs that are over and still held in the state. Runs beyond that leave it, the oldest first; a run that has
 /// more leaves at once.
@@ -59,7 +59,9 @@ impl State {
         while self.stopped.len() > MAX_HELD_RUNNERS {
             let Some(oldest) = self.stopped.pop_front() else { break };
             let Some(runner) = self.runners.remove(&oldest) else { continue };
-            self.past_runners.push_back((oldest, runner.machine.clone()));
+            // Only of these is it certain that a machine that is still shown is one that was.
+            let has_ended = matches!(runner.phase, RunnerPhase::Stopped(Certificate::Terminated | Certificate::Ended));
+            self.past_runners.push_back((oldest, runner.machine.clone().filter(|_| has_ended)));
             self.left.runners.push((oldest, runner));
             if self.past_runners.len() > MAX_PAST {
                 self.past_runners.pop_front();

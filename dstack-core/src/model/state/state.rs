@@ -49,7 +49,7 @@ pub struct State {
     #[serde(with = "pairs")]
     pub(crate) runners: BTreeMap<RunnerId, Runner>,
     pub(crate) stopped: VecDeque<RunnerId>,
-    /// With their machines: a look may go on showing them for a while.
+    /// With their machines where a cloud has said that they ended: a look may go on showing those for a while.
     pub(crate) past_runners: VecDeque<(RunnerId, Option<MachineId>)>,
     pub(crate) faults: Faults,
     pub(crate) unreadable: Option<String>,
