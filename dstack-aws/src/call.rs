@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use dstack_core::clock::Boot;
 use dstack_core::cloud::Turns;
 
 use crate::api::Api;
@@ -39,8 +40,25 @@ impl Calls {
     {
         let send = Box::pin(send);
         async move {
+            self.turns.pass(&self.key(api), api.rate()).await;
+            self.make_now(api, send).await
+        }
+    }
+
+    /// Waits for the call's turn; says no when the moment comes first.
+    pub(crate) async fn turn_before(&self, api: Api, moment: Boot) -> bool {
+        self.turns.pass_before(&self.key(api), api.rate(), moment).await
+    }
+
+    /// Makes the call once, in a turn that was waited for.
+    pub(crate) fn make_now<T, E, F>(&self, api: Api, send: F) -> impl Future<Output = Result<T, Failure>>
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    {
+        let send = Box::pin(send);
+        async move {
             let key = self.key(api);
-            self.turns.pass(&key, api.rate()).await;
             let answer = send.await.map_err(|error| Failure::of(api, &error));
             match &answer {
                 Ok(_) => tracing::debug!(api = api.name(), region = self.region, "answered"),

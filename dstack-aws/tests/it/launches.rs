@@ -1,5 +1,8 @@
 //! What a launch sends and what its answers mean: the facts about EC2 by their numbers.
 
+use std::time::Duration;
+
+use dstack_core::clock::Clock as _;
 use dstack_core::cloud::{CloudProvider, LaunchError};
 use dstack_core::model::{MachineId, Purchase};
 
@@ -28,6 +31,19 @@ fn e01_a_launch_sends_the_same_request_each_time_under_its_own_token() {
     assert_eq!((first["ImageId"].as_str(), first["InstanceType"].as_str()), (IMAGE, "m5.xlarge"));
     let mismatch = refused(400, &file("error_IdempotentParameterMismatch.xml"));
     assert!(matches!(mismatch, LaunchError::Mismatch(_)), "{mismatch:?}");
+}
+
+/// Sessions, images and networks are asked for first, and a turn is waited for: the claim may run out under all that.
+#[test]
+fn what_did_not_get_its_turn_in_time_is_never_sent() {
+    let bench = Bench::new();
+    let now = bench.clock.boot();
+    let error = bench.run(bench.ec2.launch_before(&request(1, Purchase::Spot), now)).expect_err("it is too late");
+    assert!(matches!(error, LaunchError::Throttled(_)), "{error:?}");
+    assert_eq!(bench.wire.sent("RunInstances").len(), 0);
+    let in_time = now.plus(Duration::from_nanos(1));
+    bench.run(bench.ec2.launch_before(&request(1, Purchase::Spot), in_time)).expect("it is launched");
+    assert_eq!(bench.wire.sent("RunInstances").len(), 1);
 }
 
 #[test]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::turns::{Rate, Turns};
 use super::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::model::{LaunchRequest, LogId, MachineId, Offering, Scope, Span};
 
 /// How fast each kind of call may be made. Each has a bucket of its own in each account and region, so that looks and
@@ -139,11 +140,18 @@ impl<T: CloudProvider> CloudProvider for Limited<T> {
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
+        self.launch_before(request, Boot(Duration::MAX)).await
+    }
+
+    async fn launch_before(&self, request: &LaunchRequest, moment: Boot) -> Result<Machine, LaunchError> {
         let key = key(&request.scope, Kind::Launch);
         let waiting = Waiting::new(&self.launches_waiting, key.clone());
-        self.pass(&key).await;
+        let is_in_time = self.turns.pass_before(&key, self.limits.launch, moment).await;
         drop(waiting);
-        let answer = self.inner.launch(request).await;
+        if !is_in_time {
+            return Err(LaunchError::not_in_time());
+        }
+        let answer = self.inner.launch_before(request, moment).await;
         if matches!(answer, Err(LaunchError::Throttled(_))) {
             self.slow_down(&key);
         }
@@ -204,6 +212,22 @@ mod tests {
         assert!(answers.iter().all(Result::is_ok), "{answers:?}");
         assert_eq!(limited.inner().calls(Api::Launch), 15);
         assert_eq!(clock.boot(), Boot(Duration::from_secs(5)), "five at once, ten at two a second");
+    }
+
+    #[test]
+    fn what_did_not_get_its_turn_in_time_is_never_sent() {
+        let (clock, limited) = limited();
+        let requests: Vec<_> = (1..=15).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let moment = Boot(Duration::from_secs(3));
+        let launches = requests.iter().map(|request| limited.launch_before(request, moment));
+        let answers = drive(&clock, join_all(launches));
+        let sent = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(
+            (sent, limited.inner().calls(Api::Launch)),
+            (10, 10),
+            "five at once, and two a second before the third"
+        );
+        assert!(answers[10..].iter().all(|answer| matches!(answer, Err(LaunchError::Throttled(_)))), "{answers:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use crate::clock::Boot;
 use crate::model::{Address, At, LaunchRequest, MachineId, Offering, Purchase, Scope, Token};
 
 /// A machine that a launch answered with.
@@ -77,7 +78,7 @@ pub enum LaunchError {
     /// It may have launched, or may still. Nobody sends again until the claim is closed.
     #[error("the outcome is not known: {0}")]
     Unknown(String),
-    /// The call did nothing; the claim's holder may send again, later.
+    /// The call did nothing, or was not sent; the claim's holder may send again, later.
     #[error("the provider asks to go slower: {0}")]
     Throttled(String),
     /// There is none of this offering at the moment.
@@ -108,6 +109,13 @@ pub enum LaunchError {
     /// The token's machine lived and died.
     #[error("the machine of this launch has already ended")]
     Ended,
+}
+
+impl LaunchError {
+    /// It was not sent: the moment by which it had to be came first.
+    pub fn not_in_time() -> Self {
+        Self::Throttled("it was not sent: its claim ran out while it waited for its turn".to_owned())
+    }
 }
 
 /// Why another call failed.
@@ -159,6 +167,13 @@ pub trait CloudProvider: Send + Sync {
 
     /// Sends the launch once. Dropping the future means the same as [`LaunchError::Unknown`].
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError>;
+
+    /// The same, but for one thing: what has not been sent by this moment never is, and that is answered with
+    /// [`LaunchError::Throttled`]. Where a launch waits before it is sent, for a turn say, the provider looks at the clock
+    /// right before that; one that sends at once needs nothing more than [`launch`](Self::launch).
+    async fn launch_before(&self, request: &LaunchRequest, _moment: Boot) -> Result<Machine, LaunchError> {
+        self.launch(request).await
+    }
 
     /// All pages of the listing by owner tag, and a look-up of each known one that is not in it; or an error.
     async fn look(&self, scope: &Scope, log: crate::model::LogId, known: &[Known]) -> Result<Look, CloudError>;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bucket::Bucket;
-use crate::clock::Clock;
+use crate::clock::{Boot, Clock};
 use crate::model::Span;
 
 /// How fast one kind of call may be made.
@@ -34,6 +34,20 @@ impl<K: Ord + Clone> Turns<K> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = || Bucket::new(rate.burst, rate.per_sec, self.clock.boot());
         act(buckets.entry(key.clone()).or_insert_with(full))
+    }
+
+    /// Waits for a token and takes it, unless the moment comes first: then it says no and takes nothing.
+    pub async fn pass_before(&self, key: &K, rate: Rate, moment: Boot) -> bool {
+        loop {
+            let now = self.clock.boot();
+            if now >= moment {
+                return false;
+            }
+            match self.with(key, rate, |bucket| bucket.take(1, now)) {
+                Ok(()) => return true,
+                Err(next) => self.clock.sleep_until(next.min(moment)).await,
+            }
+        }
     }
 
     /// Waits for a token and takes it. Dropped while it waits, it has taken nothing.

@@ -23,9 +23,6 @@ use crate::clock::Boot;
 use crate::model::{At, AttemptId, ControllerId, Observation, RunnerId, Scope};
 use crate::store::{AppendError, StoreError};
 
-/// Most times in a row that the loop carries on after the log could not be used.
-const MAX_STORE_FAILURES: u32 = 20;
-
 /// Why a controller gave up. What it had owed is still owed: any controller goes on with it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -39,6 +36,14 @@ pub enum ControllerError {
     /// The log holds records that this program cannot read in full: it starts and stops nothing.
     #[error("the log was written by a newer dstack, so this one only reads: {0}")]
     ReadOnly(String),
+}
+
+/// How long the loop waits for its next step.
+enum Pause {
+    /// Until something may be new, or this moment at the latest.
+    UntilNews(Option<Boot>),
+    /// Until this moment.
+    Until(Boot),
 }
 
 type Effect = Pin<Box<dyn Future<Output = Result<Done, Aborted>> + Send>>;
@@ -163,23 +168,30 @@ impl Controller {
         futures::pin_mut!(stop);
         let mut failures = 0;
         loop {
-            let wake = match self.step().await {
+            let pause = match self.step().await {
                 Ok(step) => {
                     failures = 0;
                     self.client.save_snapshot_if_worth().await;
                     if !goes_on(&step) {
                         return Ok(());
                     }
-                    step.next_wake
+                    Pause::UntilNews(step.next_wake)
                 }
-                Err(error) if failures < MAX_STORE_FAILURES && is_transient(&error) => {
+                // For ever: as long as machines live, somebody has to be there when the log is.
+                Err(error) if is_transient(&error) => {
                     failures += 1;
-                    tracing::warn!(%error, "the log could not be used; trying again");
-                    Some(self.client.clock().boot().plus(self.options.backoff.saturating_mul(failures)))
+                    tracing::warn!(%error, failures, "the log could not be used; trying again");
+                    let wait = self.options.backoff.saturating_mul(failures).min(self.options.max_backoff);
+                    Pause::Until(self.client.clock().boot().plus(wait))
                 }
                 Err(error) => return Err(error),
             };
-            let waiting = self.wait(wake);
+            let waiting = async {
+                match pause {
+                    Pause::UntilNews(wake) => self.wait(wake).await,
+                    Pause::Until(moment) => self.wait_whole(moment).await,
+                }
+            };
             futures::pin_mut!(waiting);
             if let futures::future::Either::Left(_) = futures::future::select(stop.as_mut(), waiting).await {
                 return Ok(());
@@ -225,6 +237,20 @@ impl Controller {
         .await;
     }
 
+    /// Returns at this moment, whatever is news until then: it cannot be recorded. What is under way goes on.
+    async fn wait_whole(&mut self, moment: Boot) {
+        let clock = Arc::clone(self.client.clock());
+        let slept = clock.sleep_until(moment);
+        futures::pin_mut!(slept);
+        std::future::poll_fn(|context| {
+            while let Poll::Ready(Some(ended)) = self.effects.poll_next_unpin(context) {
+                self.done.extend(ended);
+            }
+            slept.as_mut().poll(context)
+        })
+        .await;
+    }
+
     /// Takes in what has ended without waiting for anything.
     pub(super) async fn drain_effects(&mut self) {
         std::future::poll_fn(|context| {
@@ -259,7 +285,10 @@ impl Controller {
 fn is_transient(error: &ControllerError) -> bool {
     match error {
         ControllerError::Client(ClientError::Append(
-            AppendError::Unknown(_) | AppendError::Conflict { .. } | AppendError::Store(StoreError::Unreachable(_)),
+            AppendError::Unknown(_)
+            | AppendError::Conflict { .. }
+            | AppendError::Full
+            | AppendError::Store(StoreError::Unreachable(_)),
         ))
         | ControllerError::Client(ClientError::Store(StoreError::Unreachable(_)))
         | ControllerError::Store(StoreError::Unreachable(_)) => true,

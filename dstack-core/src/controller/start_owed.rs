@@ -57,7 +57,11 @@ impl Controller {
     /// Too much is under way for calls that move files; they follow when others have ended.
     fn is_held_back(&self, key: ActionKey) -> bool {
         match key {
-            ActionKey::Start(_) => self.in_flight.len() >= self.options.max_in_flight,
+            // Following lasts as long as what is followed, and moves no files.
+            ActionKey::Start(_) => {
+                let lasting = self.followed.len() + self.ports.providers.len();
+                self.in_flight.len().saturating_sub(lasting) >= self.options.max_in_flight
+            }
             ActionKey::Collect(_) => {
                 let is_collect = |key: &&EffectKey| matches!(key, EffectKey::Owed(ActionKey::Collect(_)));
                 self.in_flight.keys().filter(is_collect).count() >= self.options.max_collects

@@ -9,7 +9,7 @@ use crate::controller::ports::Provider;
 use crate::host::RunnerHost;
 use crate::model::{LaunchRequest, MachineId, Observation, Place, RunnerId, Scope};
 
-/// One send. The claim's ttl is checked once more right before it.
+/// One send. The claim's ttl is checked once more right before it, by whoever sends.
 pub(in crate::controller) async fn launch(
     provider: Provider,
     clock: Arc<dyn Clock>,
@@ -23,7 +23,7 @@ pub(in crate::controller) async fn launch(
     if now >= send_before {
         return Outcome::Failed("the claim ran out before the launch was sent".to_owned());
     }
-    let answer = until(&*clock, now.plus(timeout), provider.cloud.launch(&request)).await;
+    let answer = until(&*clock, now.plus(timeout), provider.cloud.launch_before(&request, send_before)).await;
     let answer = answer.unwrap_or_else(|| Err(LaunchError::Unknown("no answer in time".to_owned())));
     let greeting = match &answer {
         Ok(Machine { id, address: Some(address), .. }) if greets => {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::lives::{allow, name, outcomes, script};
 use crate::Client;
@@ -9,7 +10,7 @@ use crate::clock::{Boot, Clock as _};
 use crate::controller::{Controller, Options};
 use crate::model::state::{Outcome, Phase};
 use crate::model::{AppendId, Event, Record, RunId, Seq};
-use crate::store::{CommitFate as Fate, EventStore as _, FaultyStore};
+use crate::store::{CommitFate as Fate, EventStore as _, FaultyStore, StoreFaults};
 use crate::testkit::World;
 
 /// A world with a run of this many workflows in its log, one runner allowed, and a controller whose store meets this fate.
@@ -134,4 +135,36 @@ fn a_lost_decision_is_not_put_on_another_state() {
         .expect("it ends");
     assert_eq!(outcomes(&world, run), vec![Phase::Over(Outcome::Succeeded); 2]);
     assert_eq!(controller.client().state().faults().iter().count(), 0, "every event fits");
+}
+
+/// Nobody else is there to end what costs money, however long that lasts.
+#[test]
+fn a_controller_outlasts_a_log_that_is_full_or_out_of_reach() {
+    for faults in [
+        StoreFaults { full: 1_000, ..StoreFaults::default() },
+        StoreFaults { unreachable: 1_000, ..StoreFaults::default() },
+    ] {
+        let world = World::new(7);
+        let store = FaultyStore::new(Arc::clone(&world.store) as _, Arc::clone(&world.clock) as _, 7);
+        let (run, submit) = world.submission(name("demo"), vec![script("train", &["sleep 30"])]);
+        let store = Arc::new(store);
+        let own = Client::new(Arc::clone(&store) as _, Arc::clone(&world.clock) as _);
+        let mut controller = Controller::new(own, world.ports(), Options::default());
+        world
+            .run(async {
+                let mut client = world.client();
+                client.command(allow("m7i.large", 1)).await.expect("it is allowed");
+                client.command(submit).await.expect("it is accepted");
+                store.set_faults(faults.clone());
+                let heals = async {
+                    world.clock.sleep_until(Boot(Duration::from_secs(3_600))).await;
+                    store.set_faults(StoreFaults::default());
+                };
+                let (ended, ()) = futures::future::join(controller.run_until_idle(), heals).await;
+                ended.expect("it waits for the log");
+            })
+            .expect("it ends");
+        assert_eq!(outcomes(&world, run), [Phase::Over(Outcome::Succeeded)], "{faults:?}");
+        assert!(store.hits().values().sum::<u64>() < 400, "it does not hammer the log: {:?}", store.hits());
+    }
 }
