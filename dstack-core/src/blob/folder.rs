@@ -240,8 +240,12 @@ impl OutputStore for OutputFolder {
         apart(move || read(&path, offset, limit).map_err(unreachable)).await
     }
 
-    async fn finish(&self, _attempt: AttemptId) -> Result<(), BlobError> {
-        Ok(())
+    /// Once its end is in the log nobody asks the runner for it again: a power cut must not take it then.
+    async fn finish(&self, attempt: AttemptId) -> Result<(), BlobError> {
+        match open_if_there(&self.path(attempt)).map_err(unreachable)? {
+            Some(file) => apart(move || file.sync_data().map_err(unreachable)).await,
+            None => Ok(()),
+        }
     }
 }
 

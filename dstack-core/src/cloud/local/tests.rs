@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -191,6 +192,24 @@ fn a_supervisor_that_hangs_is_killed_with_all_it_has() {
         assert_eq!(cloud.terminate(&scope(&cloud).await, std::slice::from_ref(&machine.id)).await, [Ok(())]);
         assert_gone(&pids);
         assert_gone(&[identity.pid]);
+    });
+}
+
+#[test]
+fn a_supervisor_that_hangs_is_out_of_reach_and_no_call_waits_for_it_for_ever() {
+    block_on(async {
+        let here = Here::new();
+        let cloud = here.local();
+        let machine = cloud.launch(&request(&cloud, LOG, 1).await).await.expect("up");
+        let host = here.host().with_answer_limit(Duration::from_millis(100));
+        host.poll(&place(&machine), &[]).await.expect("it answers");
+        let identity = Identity::read(&here.folder(&machine).identity()).expect("read").expect("written");
+        let supervisor = Pid::from_raw(identity.pid).expect("a number");
+        kill_process(supervisor, Signal::STOP).expect("it hangs");
+        let polled = host.poll(&place(&machine), &[]).await;
+        assert!(matches!(polled, Err(HostError::Unreachable(_))), "{polled:?}");
+        kill_process(supervisor, Signal::CONT).expect("it goes on");
+        here.host().poll(&place(&machine), &[]).await.expect("it answers again");
     });
 }
 

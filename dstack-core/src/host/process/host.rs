@@ -7,11 +7,13 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use tokio::net::UnixStream;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::afterwards;
 use super::folder::{AttemptFolder, Life, RunnerFolder};
@@ -24,6 +26,8 @@ use crate::secret::Secret;
 
 /// Connections that one runner's calls keep for the next ones.
 const MAX_IDLE_LINKS: usize = 4;
+/// How long a supervisor may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 /// Output up to that many bytes is read without leaving the thread.
 const SHORT_READ_BYTES: u64 = 64 * 1024;
 
@@ -34,10 +38,11 @@ static UNPACKED_SO_FAR: AtomicU64 = AtomicU64::new(0);
 ///
 /// A runner's folder has the name of its machine. Calls go to the runner's supervisor; once that is dead, its folder answers
 /// for ever. Files are staged, fetched and read by this process, so the supervisor never has them in its memory. It needs a
-/// tokio runtime with its IO enabled.
+/// tokio runtime with its IO and time enabled.
 #[derive(Debug)]
 pub struct ProcessHost {
     root: PathBuf,
+    answer_limit: Duration,
     runners: Mutex<BTreeMap<String, Arc<Runner>>>,
 }
 
@@ -45,6 +50,7 @@ pub struct ProcessHost {
 #[derive(Debug)]
 struct Runner {
     folder: RunnerFolder,
+    answer_limit: Duration,
     idle: Mutex<Vec<Link>>,
     /// Carries a byte for each change.
     changes: tokio::sync::Mutex<Option<UnixStream>>,
@@ -54,7 +60,14 @@ struct Runner {
 impl ProcessHost {
     /// For the runners whose folders are below `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, runners: Mutex::default() }
+        Self { root, answer_limit: ANSWER_LIMIT, runners: Mutex::default() }
+    }
+
+    /// With another time that a supervisor may take to answer.
+    #[cfg(test)]
+    pub(crate) const fn with_answer_limit(mut self, limit: Duration) -> Self {
+        self.answer_limit = limit;
+        self
     }
 
     fn runner(&self, place: &Place) -> Result<Arc<Runner>, HostError> {
@@ -68,16 +81,17 @@ impl ProcessHost {
         }
         // Those that are gone are forgotten when another one comes.
         runners.retain(|_, runner| runner.folder.path().exists());
-        let runner = Arc::new(Runner::new(RunnerFolder::new(self.root.join(name))));
+        let runner = Arc::new(Runner::new(RunnerFolder::new(self.root.join(name)), self.answer_limit));
         runners.insert(name.clone(), Arc::clone(&runner));
         Ok(runner)
     }
 }
 
 impl Runner {
-    fn new(folder: RunnerFolder) -> Self {
+    fn new(folder: RunnerFolder, answer_limit: Duration) -> Self {
         Self {
             folder,
+            answer_limit,
             idle: Mutex::default(),
             changes: tokio::sync::Mutex::default(),
             changes_seen: AtomicU64::default(),
@@ -95,10 +109,15 @@ impl Runner {
         }
     }
 
-    /// The supervisor's answer; `None` when it is dead, and so the folder's word is final.
-    ///
-    /// A connection whose answer is not awaited to its end is closed with this future, so no answer meets another question.
+    /// The supervisor's answer; `None` when it is dead, and so the folder's word is final. One that hangs is out of reach.
     async fn ask(&self, request: &Request) -> Result<Option<Reply>, HostError> {
+        let late = || format!("its supervisor has not answered for {} seconds", self.answer_limit.as_secs());
+        let asked = timeout(self.answer_limit, self.ask_at_leisure(request)).await;
+        asked.unwrap_or_else(|_| Err(HostError::Unreachable(late())))
+    }
+
+    /// A connection whose answer is not awaited to its end is closed with this future, so no answer meets another question.
+    async fn ask_at_leisure(&self, request: &Request) -> Result<Option<Reply>, HostError> {
         if let Some(mut link) = self.idle_link() {
             // All requests may be sent twice: if this connection is of old, a new one tells more.
             if let Ok(reply) = link.ask(request).await {
