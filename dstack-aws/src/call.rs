@@ -6,8 +6,7 @@ use std::sync::Arc;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use dstack_core::clock::Boot;
-use dstack_core::cloud::Turns;
+use dstack_core::cloud::{SendPermit, Turns};
 
 use crate::api::Api;
 use crate::failure::{Class, Failure};
@@ -45,9 +44,9 @@ impl Calls {
         }
     }
 
-    /// Waits for the call's turn; says no when the moment comes first.
-    pub(crate) async fn turn_before(&self, api: Api, moment: Boot) -> bool {
-        self.turns.pass_before(&self.key(api), api.rate(), moment).await
+    /// Waits for the call's turn; says no when the permit ends first.
+    pub(crate) async fn turn_with(&self, api: Api, permit: &SendPermit) -> bool {
+        self.turns.pass_with(&self.key(api), api.rate(), permit).await
     }
 
     /// Makes the call once, in a turn that was waited for.

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use dstack_core::clock::{Boot, Clock, SystemClock};
-use dstack_core::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice};
+use dstack_core::clock::{Clock, SystemClock};
+use dstack_core::cloud::{
+    CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, SendPermit,
+};
 use dstack_core::model::{LaunchRequest, LogId, MachineId, Offering, Scope};
 
 use crate::access::Access;
@@ -191,10 +192,10 @@ impl CloudProvider for Ec2 {
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        self.launch_before(request, Boot(Duration::MAX)).await
+        self.launch_with(request, &SendPermit::unbounded()).await
     }
 
-    async fn launch_before(&self, request: &LaunchRequest, moment: Boot) -> Result<Machine, LaunchError> {
+    async fn launch_with(&self, request: &LaunchRequest, permit: &SendPermit) -> Result<Machine, LaunchError> {
         let not_launched = |failure: Failure| async { Err(self.heed(failure).await.into_not_launched()) };
         if request.image.is_empty() {
             return Err(LaunchError::Invalid("the rule has no machine image: allow the type again".into()));
@@ -216,8 +217,8 @@ impl CloudProvider for Ec2 {
             Err(failure) => return not_launched(failure).await,
         };
         let send = launch::build(&session, request, image.as_ref(), &ssh, &berth, &user_data).send();
-        if !session.calls.turn_before(Api::RunInstances, moment).await {
-            return Err(LaunchError::not_in_time());
+        if !session.calls.turn_with(Api::RunInstances, permit).await {
+            return Err(LaunchError::not_sent());
         }
         match session.calls.make_now(Api::RunInstances, send).await {
             Ok(answer) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dstack_core::clock::Clock as _;
-use dstack_core::cloud::{CloudProvider, LaunchError};
+use dstack_core::cloud::{CloudProvider, LaunchError, SendPermit};
 use dstack_core::model::{MachineId, Purchase};
 
 use crate::wire::{Answer, Bench, IMAGE, Sent, error, file, request, token, user_data};
@@ -38,11 +38,13 @@ fn e01_a_launch_sends_the_same_request_each_time_under_its_own_token() {
 fn what_did_not_get_its_turn_in_time_is_never_sent() {
     let bench = Bench::new();
     let now = bench.clock.boot();
-    let error = bench.run(bench.ec2.launch_before(&request(1, Purchase::Spot), now)).expect_err("it is too late");
+    let error = bench
+        .run(bench.ec2.launch_with(&request(1, Purchase::Spot), &SendPermit::until(now)))
+        .expect_err("it is too late");
     assert!(matches!(error, LaunchError::Throttled(_)), "{error:?}");
     assert_eq!(bench.wire.sent("RunInstances").len(), 0);
     let in_time = now.plus(Duration::from_nanos(1));
-    bench.run(bench.ec2.launch_before(&request(1, Purchase::Spot), in_time)).expect("it is launched");
+    bench.run(bench.ec2.launch_with(&request(1, Purchase::Spot), &SendPermit::until(in_time))).expect("it is launched");
     assert_eq!(bench.wire.sent("RunInstances").len(), 1);
 }
 

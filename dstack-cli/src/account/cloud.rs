@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dstack_core::clock::Boot;
-use dstack_core::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
+use dstack_core::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice, SendPermit};
 use dstack_core::model::{LaunchRequest, LogId, MachineId, Offering, Scope};
 
 use super::account::Account;
@@ -31,9 +30,9 @@ impl CloudProvider for LazyCloud {
         ec2.launch(request).await
     }
 
-    async fn launch_before(&self, request: &LaunchRequest, moment: Boot) -> Result<Machine, LaunchError> {
+    async fn launch_with(&self, request: &LaunchRequest, permit: &SendPermit) -> Result<Machine, LaunchError> {
         let ec2 = self.0.ec2().await.map_err(LaunchError::Credentials)?;
-        ec2.launch_before(request, moment).await
+        ec2.launch_with(request, permit).await
     }
 
     async fn look(&self, scope: &Scope, log: LogId, known: &[Known]) -> Result<Look, CloudError> {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::send_permit::SendPermit;
 use super::turns::{Rate, Turns};
 use super::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
-use crate::clock::{Boot, Clock};
+use crate::clock::Clock;
 use crate::model::{LaunchRequest, LogId, MachineId, Offering, Scope, Span};
 
 /// How fast each kind of call may be made. Each has a bucket of its own in each account and region, so that looks and
@@ -140,18 +140,18 @@ impl<T: CloudProvider> CloudProvider for Limited<T> {
     }
 
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError> {
-        self.launch_before(request, Boot(Duration::MAX)).await
+        self.launch_with(request, &SendPermit::unbounded()).await
     }
 
-    async fn launch_before(&self, request: &LaunchRequest, moment: Boot) -> Result<Machine, LaunchError> {
+    async fn launch_with(&self, request: &LaunchRequest, permit: &SendPermit) -> Result<Machine, LaunchError> {
         let key = key(&request.scope, Kind::Launch);
         let waiting = Waiting::new(&self.launches_waiting, key.clone());
-        let is_in_time = self.turns.pass_before(&key, self.limits.launch, moment).await;
+        let is_in_time = self.turns.pass_with(&key, self.limits.launch, permit).await;
         drop(waiting);
         if !is_in_time {
-            return Err(LaunchError::not_in_time());
+            return Err(LaunchError::not_sent());
         }
-        let answer = self.inner.launch_before(request, moment).await;
+        let answer = self.inner.launch_with(request, permit).await;
         if matches!(answer, Err(LaunchError::Throttled(_))) {
             self.slow_down(&key);
         }
@@ -218,8 +218,8 @@ mod tests {
     fn what_did_not_get_its_turn_in_time_is_never_sent() {
         let (clock, limited) = limited();
         let requests: Vec<_> = (1..=15).map(|launch| request(&builtin_offerings()[0], launch)).collect();
-        let moment = Boot(Duration::from_secs(3));
-        let launches = requests.iter().map(|request| limited.launch_before(request, moment));
+        let permit = SendPermit::until(Boot(Duration::from_secs(3)));
+        let launches = requests.iter().map(|request| limited.launch_with(request, &permit));
         let answers = drive(&clock, join_all(launches));
         let sent = answers.iter().filter(|answer| answer.is_ok()).count();
         assert_eq!(
@@ -228,6 +228,22 @@ mod tests {
             "five at once, and two a second before the third"
         );
         assert!(answers[10..].iter().all(|answer| matches!(answer, Err(LaunchError::Throttled(_)))), "{answers:?}");
+    }
+
+    #[test]
+    fn what_is_withdrawn_while_it_waits_is_never_sent_and_takes_no_turn() {
+        let (clock, limited) = limited();
+        let requests: Vec<_> = (1..=16).map(|launch| request(&builtin_offerings()[0], launch)).collect();
+        let permit = SendPermit::unbounded();
+        let mut launches = join_all(requests.iter().map(|request| limited.launch_with(request, &permit)));
+        assert!((&mut launches).now_or_never().is_none(), "five are sent, the others wait");
+        permit.withdraw();
+        let answers = drive(&clock, launches);
+        assert_eq!(
+            (answers.iter().filter(|answer| answer.is_ok()).count(), limited.inner().calls(Api::Launch)),
+            (5, 5)
+        );
+        assert!(clock.boot() < Boot(Duration::from_secs(1)), "they do not wait for their turns");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod limited;
 #[cfg(feature = "local")]
 mod local;
 mod provider;
+mod send_permit;
 #[cfg(any(test, feature = "testkit"))]
 mod subject;
 mod turns;
@@ -21,4 +22,5 @@ pub use limited::{Limited, Limits};
 #[cfg(feature = "local")]
 pub use local::LocalCloud;
 pub use provider::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};
+pub use send_permit::SendPermit;
 pub use turns::{Rate, Turns};

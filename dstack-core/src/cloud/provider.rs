@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use crate::clock::Boot;
+use super::send_permit::SendPermit;
 use crate::model::{Address, At, LaunchRequest, MachineId, Offering, Purchase, Scope, Token};
 
 /// A machine that a launch answered with.
@@ -112,9 +112,11 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    /// It was not sent: the moment by which it had to be came first.
-    pub fn not_in_time() -> Self {
-        Self::Throttled("it was not sent: its claim ran out while it waited for its turn".to_owned())
+    /// It was not sent: its permit ended first.
+    pub fn not_sent() -> Self {
+        Self::Throttled(
+            "it was not sent: while it waited for its turn it was no longer wanted, or not by this claim".to_owned(),
+        )
     }
 }
 
@@ -168,10 +170,10 @@ pub trait CloudProvider: Send + Sync {
     /// Sends the launch once. Dropping the future means the same as [`LaunchError::Unknown`].
     async fn launch(&self, request: &LaunchRequest) -> Result<Machine, LaunchError>;
 
-    /// The same, but for one thing: what has not been sent by this moment never is, and that is answered with
-    /// [`LaunchError::Throttled`]. Where a launch waits before it is sent, for a turn say, the provider looks at the clock
-    /// right before that; one that sends at once needs nothing more than [`launch`](Self::launch).
-    async fn launch_before(&self, request: &LaunchRequest, _moment: Boot) -> Result<Machine, LaunchError> {
+    /// The same, but for one thing: it is sent only while the permit holds, else it is answered with
+    /// [`LaunchError::not_sent`]. Where a launch waits before it is sent, for a turn say, the provider asks right before that;
+    /// one that sends at once needs nothing more than [`launch`](Self::launch).
+    async fn launch_with(&self, request: &LaunchRequest, _permit: &SendPermit) -> Result<Machine, LaunchError> {
         self.launch(request).await
     }
 

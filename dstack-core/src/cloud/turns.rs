@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::bucket::Bucket;
-use crate::clock::{Boot, Clock};
+use super::send_permit::SendPermit;
+use crate::clock::Clock;
 use crate::model::Span;
 
 /// How fast one kind of call may be made.
@@ -36,16 +37,16 @@ impl<K: Ord + Clone> Turns<K> {
         act(buckets.entry(key.clone()).or_insert_with(full))
     }
 
-    /// Waits for a token and takes it, unless the moment comes first: then it says no and takes nothing.
-    pub async fn pass_before(&self, key: &K, rate: Rate, moment: Boot) -> bool {
+    /// Waits for a token and takes it, unless the permit ends first: then it says no and takes nothing.
+    pub async fn pass_with(&self, key: &K, rate: Rate, permit: &SendPermit) -> bool {
         loop {
             let now = self.clock.boot();
-            if now >= moment {
+            if !permit.holds(now) {
                 return false;
             }
             match self.with(key, rate, |bucket| bucket.take(1, now)) {
                 Ok(()) => return true,
-                Err(next) => self.clock.sleep_until(next.min(moment)).await,
+                Err(next) => self.clock.sleep_until(next.min(permit.ends())).await,
             }
         }
     }

@@ -11,7 +11,7 @@ use futures::future::{AbortHandle, Abortable, Aborted};
 use futures::stream::FuturesUnordered;
 
 use super::absences::Absences;
-use super::claims::Claims;
+use super::claims::{ClaimKey, Claims};
 use super::effect::{Done, EffectKey, Outcome, RecentArchives};
 use super::looks::Looks;
 use super::owed::OwedCalls;
@@ -20,6 +20,7 @@ use super::record::Pending;
 use super::step::Step;
 use crate::client::{Client, ClientError};
 use crate::clock::Boot;
+use crate::cloud::SendPermit;
 use crate::model::{At, AttemptId, ControllerId, Observation, RunnerId, Scope};
 use crate::store::{AppendError, StoreError};
 
@@ -64,6 +65,8 @@ pub struct Controller {
     /// Appends whose outcome is not known, in their order: they are sent again before anything else is recorded.
     pub(super) pending: Vec<Pending>,
     pub(super) claims: Claims,
+    /// Of the launches under way.
+    pub(super) permits: BTreeMap<ClaimKey, SendPermit>,
     pub(super) looks: Looks,
     pub(super) absences: Absences,
     pub(super) owed: OwedCalls,
@@ -102,6 +105,7 @@ impl Controller {
             observations: Vec::new(),
             pending: Vec::new(),
             claims: Claims::default(),
+            permits: BTreeMap::new(),
             looks: Looks::default(),
             absences: Absences::default(),
             owed: OwedCalls::default(),

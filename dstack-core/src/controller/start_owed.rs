@@ -8,6 +8,7 @@ use super::effect::{self, EffectKey, StartInput};
 use super::evidence;
 use super::ports::Provider;
 use super::step::Step;
+use crate::cloud::SendPermit;
 use crate::host::Closing;
 use crate::model::outstanding::wants_artifacts;
 use crate::model::{Action, ActionKey, AttemptId, ClaimNumber, LaunchRequest, Place, RunnerId, Span, outstanding};
@@ -19,6 +20,7 @@ impl Controller {
         let alive: BTreeSet<AttemptId> = actions.iter().filter_map(attempt_of).collect();
         self.begun.retain(|attempt| alive.contains(attempt));
         self.closed.retain(|attempt, _| alive.contains(attempt));
+        self.withdraw_launches(&actions);
         let followed: BTreeSet<RunnerId> = actions
             .iter()
             .filter_map(|action| if let Action::Follow { place, .. } = action { Some(place.runner) } else { None })
@@ -105,6 +107,18 @@ impl Controller {
         }
     }
 
+    /// Launches that nobody wants any more and that still wait for their turn are not sent.
+    fn withdraw_launches(&mut self, owed: &[Action]) {
+        let owed: BTreeSet<_> = owed.iter().map(Action::key).collect();
+        self.permits.retain(|(runner, claim), permit| {
+            let key = ActionKey::Launch(*runner, *claim);
+            if !owed.contains(&key) {
+                permit.withdraw();
+            }
+            self.in_flight.contains_key(&EffectKey::Owed(key))
+        });
+    }
+
     /// What has begun only: of the rest there is nothing to save.
     fn start_save(&mut self, attempt: AttemptId, place: &Place) -> bool {
         if !self.begun.contains(&attempt) {
@@ -150,7 +164,9 @@ impl Controller {
         self.claims.sending(key);
         let clock = Arc::clone(self.client.clock());
         let timeout = self.options.launch_timeout;
-        let call = effect::launch(provider, clock, runner, request, send_before, timeout, greets);
+        let permit = SendPermit::until(send_before);
+        self.permits.insert(key, permit.clone());
+        let call = effect::launch(provider, clock, runner, request, permit, timeout, greets);
         self.spawn(EffectKey::Owed(ActionKey::Launch(runner, claim)), call);
         true
     }

@@ -206,6 +206,9 @@ fn a_supervisor_that_hangs_is_out_of_reach_and_no_call_waits_for_it_for_ever() {
         let identity = Identity::read(&here.folder(&machine).identity()).expect("read").expect("written");
         let supervisor = Pid::from_raw(identity.pid).expect("a number");
         kill_process(supervisor, Signal::STOP).expect("it hangs");
+        while !fs::read_to_string(format!("/proc/{}/stat", identity.pid)).expect("it lives").contains(") T ") {
+            std::thread::yield_now();
+        }
         let polled = host.poll(&place(&machine), &[]).await;
         assert!(matches!(polled, Err(HostError::Unreachable(_))), "{polled:?}");
         kill_process(supervisor, Signal::CONT).expect("it goes on");

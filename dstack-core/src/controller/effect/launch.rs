@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::outcome::{Outcome, host_failure, until};
-use crate::clock::{Boot, Clock};
-use crate::cloud::{LaunchError, Machine};
+use crate::clock::Clock;
+use crate::cloud::{LaunchError, Machine, SendPermit};
 use crate::controller::ports::Provider;
 use crate::host::RunnerHost;
 use crate::model::{LaunchRequest, MachineId, Observation, Place, RunnerId, Scope};
@@ -15,15 +15,15 @@ pub(in crate::controller) async fn launch(
     clock: Arc<dyn Clock>,
     runner: RunnerId,
     request: Arc<LaunchRequest>,
-    send_before: Boot,
+    permit: SendPermit,
     timeout: std::time::Duration,
     greets: bool,
 ) -> Outcome {
     let now = clock.boot();
-    if now >= send_before {
-        return Outcome::Failed("the claim ran out before the launch was sent".to_owned());
+    if !permit.holds(now) {
+        return Outcome::Failed("the launch was not sent: it is no longer wanted, or not by this claim".to_owned());
     }
-    let answer = until(&*clock, now.plus(timeout), provider.cloud.launch_before(&request, send_before)).await;
+    let answer = until(&*clock, now.plus(timeout), provider.cloud.launch_with(&request, &permit)).await;
     let answer = answer.unwrap_or_else(|| Err(LaunchError::Unknown("no answer in time".to_owned())));
     let greeting = match &answer {
         Ok(Machine { id, address: Some(address), .. }) if greets => {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::lives::{allow, name, outcomes, script};
 use crate::blob::{BlobStore as _, MemoryBlobs};
-use crate::clock::{Boot, Clock as _};
+use crate::clock::{Boot, Clock};
+use crate::cloud::{Api, Limited, Limits, MachineState};
 use crate::controller::effect::{self, RecentArchives, StartInput};
 use crate::controller::{Controller, Options, Ports};
 use crate::host::test_archive::pack;
@@ -29,7 +30,7 @@ fn an_old_copy_of_a_log_launches_nothing() {
             let soon = Boot(std::time::Duration::from_secs(3_600));
             controller.run_until_idle_or(world.clock.sleep_until(soon)).await.expect("it runs");
             assert_eq!(controller.client().state().queue().len(), 1, "it waits");
-            world.cloud.calls(crate::cloud::Api::Launch)
+            world.cloud.calls(Api::Launch)
         })
         .expect("it ends");
     assert_eq!(launches, 0);
@@ -160,4 +161,33 @@ fn a_runner_that_lost_its_work_gets_none_before_a_look() {
         })
         .expect("it ends");
     assert_eq!(phase, Phase::Waiting, "right after the loss nothing is known of the runner");
+}
+
+#[test]
+fn launches_that_wait_for_their_turn_are_not_sent_once_nobody_wants_them() {
+    let world = World::new(1);
+    let workflows = (0..16).map(|number| script(&format!("w{number}"), &["sleep 600"])).collect();
+    let (_, submit) = world.submission(name("demo"), workflows);
+    let (waiting, held) = world
+        .run(async {
+            let mut ports = world.ports();
+            let provider = ports.providers.get_mut("fake").expect("it is there");
+            let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+            provider.cloud = Arc::new(Limited::new(world.cloud.clone(), clock, Limits::EC2));
+            let mut controller = Controller::new(world.client(), ports, Options::default());
+            controller.client_mut().command(allow("m7i.large", 16)).await.expect("it is allowed");
+            controller.client_mut().command(submit).await.expect("it is accepted");
+            while world.cloud.calls(Api::Launch) < 5 {
+                let step = controller.step().await.expect("the log can be used");
+                controller.wait(step.next_wake).await;
+            }
+            controller.client_mut().command(Command::Disable).await.expect("it is accepted");
+            controller.run_until_idle().await.expect("it runs");
+            let state = controller.client().state();
+            (state.queue().len(), controller.permits.len())
+        })
+        .expect("it ends");
+    assert_eq!((waiting, held), (16, 0));
+    assert!(world.cloud.calls(Api::Launch) <= 6, "{} launches were sent", world.cloud.calls(Api::Launch));
+    assert!(world.cloud.machines().iter().all(|machine| machine.state() == MachineState::Terminated));
 }
