@@ -106,6 +106,7 @@ impl Rows {
             state: state(instance).unwrap_or(MachineState::Pending),
             address: address(instance),
             reason: reason(instance),
+            is_taken_back: is_taken_back(instance),
         };
         let machines: Vec<Seen> = self.by_id.iter().map(seen).collect();
         let tokens: BTreeSet<&Token> = machines.iter().filter_map(|seen| seen.token.as_ref()).collect();
@@ -144,6 +145,12 @@ pub(crate) fn address(instance: &Instance) -> Option<Address> {
     let ip = instance.public_ip_address().filter(|ip| !ip.is_empty())?;
     let Ssh { user, port } = Ssh::parse(tags::value(instance.tags(), tags::SSH)?)?;
     Some(Address(format!("{user}@{ip}:{port}")))
+}
+
+/// Whether EC2 took a Spot instance back, by the codes of its reason.
+fn is_taken_back(instance: &Instance) -> bool {
+    let code = instance.state_reason().and_then(|reason| reason.code());
+    matches!(code, Some("Server.SpotInstanceTermination" | "Server.SpotInstanceShutdown"))
 }
 
 /// Why a machine is as it is: the code of its reason, for those that no longer run.

@@ -124,6 +124,10 @@ fn e13_a_machine_that_never_ran_says_why() {
     assert!(
         look.machines.iter().filter(|seen| seen.state == MachineState::Terminated).all(|seen| seen.address.is_none())
     );
+    for seen in &look.machines {
+        let is_spot = seen.reason.as_deref() == Some("Server.SpotInstanceTermination");
+        assert_eq!(seen.is_taken_back, is_spot, "{:?}", seen.reason);
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ fn a_machine_of_the_sandbox_is_announced_before_it_is_taken_back() {
         let machine = ec2.launch(&request).await.expect("it is launched");
         assert_eq!(machine.purchase, Purchase::Spot);
         ec2.look(&scope, LOG, &[]).await.expect("it is complete");
-        account.sandbox.interrupt(&machine.id.0, Duration::from_secs(120)).expect("it lives");
+        account.sandbox.interrupt(&machine.id.0, Some(Duration::from_secs(120))).expect("it lives");
         let notice = ec2.notice().await;
         assert_eq!(notice.machine, machine.id);
         assert!(notice.deadline.is_some());

@@ -44,6 +44,8 @@ pub struct Seen {
     pub address: Option<Address>,
     /// The provider's reason for its state, if it gives one.
     pub reason: Option<String>,
+    /// Whether the provider says that it took the machine back, or is about to: an interruption, announced or not.
+    pub is_taken_back: bool,
 }
 
 /// A machine or launch that a look must answer for, by id or token, beyond the listing.

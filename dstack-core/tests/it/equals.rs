@@ -80,6 +80,7 @@ proptest! {
                 state: machine.state,
                 address: None,
                 reason: None,
+is_taken_back: false,
             };
             let all = driver.cloud().machines().iter().filter(|(_, machine)| machine.scope == scope);
             let mut machines: Vec<_> = all.map(seen).collect();

@@ -138,7 +138,7 @@ impl Given {
     pub(crate) fn sees_machine(&self, id: &str, token_of: Option<u64>, state: MachineState) -> Vec<Event> {
         let token = token_of.map(|number| self.token(number));
         let address = Some(Address("here".to_owned()));
-        let seen = Seen { id: MachineId(id.to_owned()), token, state, address, reason: None };
+        let seen = Seen { id: MachineId(id.to_owned()), token, state, address, reason: None, is_taken_back: false };
         let look = Look { machines: vec![seen], absent: Vec::new() };
         self.sees(&Observation::Looked { scope: small().scope, began: self.0.now(), look, sightings: BTreeMap::new() })
     }

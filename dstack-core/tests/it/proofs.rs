@@ -36,6 +36,32 @@ fn a_machine_that_is_seen_terminated_gives_its_slot_back() {
     assert_eq!(given.sees_machine("m1", Some(1), MachineState::Terminated), vec![proof]);
 }
 
+/// Whether or not it was announced: an interruption is counted apart from what breaks.
+#[test]
+fn the_end_of_a_machine_that_the_cloud_took_back_is_an_interruption() {
+    for (state, certificate) in
+        [(MachineState::ShuttingDown, None), (MachineState::Terminated, Some(Certificate::Terminated))]
+    {
+        let mut given = Given::with_max(1);
+        given.submitted(specs(&[&[]])).ready(1).assigned(0, 1, 1);
+        let (id, reason) = (MachineId("m1".to_owned()), Some("taken".to_owned()));
+        let seen = Seen { id, token: None, state, address: None, reason, is_taken_back: true };
+        let look = Look { machines: vec![seen], absent: Vec::new() };
+        let (scope, began, sightings) = (small().scope, given.0.now(), Default::default());
+        let found = given.sees(&Observation::Looked { scope, began, look, sightings });
+        let expected: Event = match certificate {
+            None => stopping(1, StopReason::Interrupted).into(),
+            Some(certificate) => stopped(1, StopReason::Interrupted, certificate).into(),
+        };
+        assert_eq!(found, vec![expected]);
+        given.has(found);
+        if certificate.is_some() {
+            let workflow = given.state().workflow(workflow(0)).expect("it is there");
+            assert_eq!((workflow.losses, workflow.interruptions), (0, 1));
+        }
+    }
+}
+
 #[test]
 fn a_machine_that_is_ending_or_halted_keeps_its_slot() {
     let mut given = Given::with_max(1);
@@ -243,7 +269,7 @@ fn a_machine_that_comes_back_from_the_past_is_a_stray_unless_it_was_said_to_have
         }
         assert!(!given.state().runners().contains_key(&runner(1)), "it has left the state");
         let (id, state) = (MachineId("m1".to_owned()), MachineState::Running);
-        let seen = Seen { id, token: None, state, address: None, reason: None };
+        let seen = Seen { id, token: None, state, address: None, reason: None, is_taken_back: false };
         let look = Look { machines: vec![seen], absent: Vec::new() };
         let strays = reconcile::unknown_machines(given.state(), &small().scope, &look).len();
         assert_eq!(strays, usize::from(certificate == Certificate::Gone), "{certificate:?}");

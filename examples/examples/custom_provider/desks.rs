@@ -110,6 +110,7 @@ impl CloudProvider for Desks {
             state: if loan.is_over { MachineState::Terminated } else { MachineState::Running },
             address: Some(Address(loan.desk.into())),
             reason: None,
+            is_taken_back: false,
         }));
         Ok(look)
     }

@@ -136,6 +136,7 @@ impl Cloud {
             state: if machine.life == Life::Alive { MachineState::Running } else { MachineState::Terminated },
             address: (machine.life == Life::Alive).then(|| Address("10.0.0.1".to_owned())),
             reason: None,
+            is_taken_back: false,
         };
         let is_absent = |known: &&Known| !shown.iter().any(|machine| machine.token == known.token);
         Look {

@@ -156,6 +156,7 @@ impl Account {
             token: machine.token.clone(),
             state: machine.state(),
             address: machine.address.clone(),
+            is_taken_back: machine.is_taken_back(),
             reason: machine.reason,
         });
         seen.filter_map(|seen| self.row(seen, now)).collect()

@@ -33,8 +33,14 @@ fn json(status: u16, value: &impl serde::Serialize) -> Reply {
 
 fn interrupt(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
     let id = query.text("instance").ok_or_else(|| (400, "name the instance: ?instance=i-...&notice=120".to_owned()))?;
-    let secs = query.number("notice").map_err(|failure| (400, failure.message))?.unwrap_or(120);
-    shared.interrupt(id, Duration::from_secs(secs)).map_err(|words| (404, words))
+    let notice = match query.text("notice") {
+        Some("none") => None,
+        Some(_) | None => {
+            let secs = query.number("notice").map_err(|failure| (400, failure.message))?.unwrap_or(120);
+            Some(Duration::from_secs(secs))
+        }
+    };
+    shared.interrupt(id, notice).map_err(|words| (404, words))
 }
 
 /// The machine at the instance's address is another one from now on: other host key, nothing running.
@@ -58,10 +64,9 @@ fn faults(shared: &Shared, asked: &Asked) -> Result<(), (u16, String)> {
 }
 
 impl Shared {
-    /// Takes a Spot instance back that long after a notice; without one if that is zero.
-    pub(super) fn interrupt(&self, id: &str, notice: Duration) -> Result<(), String> {
+    /// Takes a Spot instance back that long after a notice, or without one.
+    pub(super) fn interrupt(&self, id: &str, notice: Option<Duration>) -> Result<(), String> {
         let machine_id = MachineId(id.to_owned());
-        let deadline = self.now_micros() + i64::try_from(notice.as_micros()).unwrap_or(i64::MAX / 2);
         let mut world = self.world();
         let account = world.accounts.values_mut().find(|account| account.records.contains_key(id));
         let account = account.ok_or_else(|| format!("there is no instance {id}"))?;
@@ -70,11 +75,13 @@ impl Shared {
         if machine.purchase != Purchase::Spot {
             return Err(format!("instance {id} is not a spot instance"));
         }
-        if notice.is_zero() {
-            account.cloud.interrupt_unannounced(&machine_id);
-        } else if let Some(record) = account.records.get_mut(id) {
-            record.notice_micros = Some(deadline);
-            record.taken_back = Some(self.now().plus(notice));
+        match (notice, account.records.get_mut(id)) {
+            (Some(notice), Some(record)) => {
+                let micros = i64::try_from(notice.as_micros()).unwrap_or(i64::MAX / 2);
+                record.notice_micros = Some(self.now_micros() + micros);
+                record.taken_back = Some(self.now().plus(notice));
+            }
+            (None, _) | (_, None) => account.cloud.interrupt_unannounced(&machine_id),
         }
         drop(world);
         self.wake.notify_one();

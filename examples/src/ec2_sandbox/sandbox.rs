@@ -122,11 +122,11 @@ impl Sandbox {
         self.shared.0.set_rates(rates);
     }
 
-    /// Takes a Spot instance back that long after a notice; at once and without one if that is zero.
+    /// Takes a Spot instance back that long after a notice; at once where there is none.
     ///
     /// # Errors
     /// If there is no such instance, or it has ended or is not Spot; in words.
-    pub fn interrupt(&self, instance: &str, notice: Duration) -> Result<(), String> {
+    pub fn interrupt(&self, instance: &str, notice: Option<Duration>) -> Result<(), String> {
         self.shared.0.interrupt(instance, notice)
     }
 

@@ -329,9 +329,9 @@ fn a_spot_notice_is_seen_on_the_instance_and_kept() {
     }
     until("its end", || (state_of(&real.sandbox.state(), &id) == "terminated").then_some(()));
     let (other, _) = real.instance("", &[("InstanceMarketOptions.MarketType", "spot")]);
-    real.sandbox.interrupt(&other, Duration::ZERO).expect("it is spot, and lives");
+    real.sandbox.interrupt(&other, None).expect("it is spot, and lives");
     until("its end", || (state_of(&real.sandbox.state(), &other) == "terminated").then_some(()));
-    assert!(real.sandbox.interrupt(&other, Duration::ZERO).is_err());
+    assert!(real.sandbox.interrupt(&other, None).is_err());
 }
 
 #[test]

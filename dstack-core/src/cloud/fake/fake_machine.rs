@@ -4,6 +4,9 @@ use super::super::MachineState;
 use crate::clock::Boot;
 use crate::model::{Address, LaunchOptions, LogId, MachineId, MilliCpu, Purchase, Scope, Token};
 
+/// EC2's reason for the end of a Spot instance that it took back.
+pub(super) const TAKEN_BACK: &str = "Server.SpotInstanceTermination";
+
 /// A machine as it is in truth, whatever looks say. It stays known after looks have forgotten it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FakeMachine {
@@ -46,6 +49,11 @@ pub struct FakeMachine {
 }
 
 impl FakeMachine {
+    /// Whether the cloud took it back.
+    pub fn is_taken_back(&self) -> bool {
+        self.reason.as_deref() == Some(TAKEN_BACK)
+    }
+
     /// What it is doing.
     pub fn state(&self) -> MachineState {
         self.history.last().map_or(MachineState::Pending, |(_, state)| *state)

@@ -275,6 +275,7 @@ impl World {
             state,
             address: machine.address.clone().filter(|_| has_address),
             reason: machine.reason.clone(),
+            is_taken_back: machine.is_taken_back(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::super::bucket::Bucket;
 use super::super::{CloudError, MachineState, Notice};
+use super::fake_machine::TAKEN_BACK;
 use super::faults::{Faults, Script, Scripted, Throttling};
 use super::{Draw, FakeMachine, builtin_offerings};
 use crate::clock::Boot;
@@ -190,7 +191,7 @@ impl World {
             Due::TakenBack(id) => {
                 let is_spot = self.machines.get(&id).is_some_and(|machine| machine.purchase == Purchase::Spot);
                 if is_spot {
-                    self.shut_down(&id, "Server.SpotInstanceTermination", at);
+                    self.shut_down(&id, TAKEN_BACK, at);
                 }
             }
             Due::Announced(id, deadline) => {

@@ -100,6 +100,7 @@ fn seen(name: &str, state: MachineState) -> Seen {
         state,
         address: Some(Address(name.to_owned())),
         reason: None,
+        is_taken_back: false,
     }
 }
 

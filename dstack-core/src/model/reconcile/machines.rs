@@ -97,7 +97,7 @@ fn reason_of_end(runner: &Runner, seen: &Seen) -> StopReason {
     if let Some(reason) = &runner.stop {
         return reason.clone();
     }
-    if runner.noticed {
+    if runner.noticed || seen.is_taken_back {
         return StopReason::Interrupted;
     }
     StopReason::Lost(seen.reason.as_deref().map_or_else(|| "it ended without us".to_owned(), foreign))

@@ -104,6 +104,7 @@ impl Cloud {
                 state: machine.state,
                 address: Some(address(machine)),
                 reason: None,
+                is_taken_back: false,
             });
         }
         let is_absent = |token: &&Token| !look.machines.iter().any(|seen| seen.token.as_ref() == Some(*token));

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use super::jobs::{attempt, follow, script, start};
 use super::sshd::{Servers, block_on, which};
@@ -25,12 +24,6 @@ fn held(root: &Path) -> Option<String> {
     Some(format!("{}:{}", bin.display(), std::env::var("PATH").ok()?))
 }
 
-async fn there(path: &PathBuf) {
-    while !path.exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
 #[test]
 fn one_who_is_held_while_deciding_has_not_decided() {
     for start_is_held in [true, false] {
@@ -41,9 +34,12 @@ fn one_who_is_held_while_deciding_has_not_decided() {
         block_on(async {
             let closing = Closing::Lost;
             let decided = async {
-                there(&root.join("held")).await;
-                let seen = two.poll(&place, &[(attempt(1), 0)]).await.expect("it answers").remove(0);
-                assert_eq!(seen.progress, Progress::Staged, "nobody has decided");
+                let mut is_held = false;
+                while !is_held {
+                    is_held = root.join("held").exists();
+                    let seen = two.poll(&place, &[(attempt(1), 0)]).await.expect("it answers").remove(0);
+                    assert_eq!(seen.progress, Progress::Staged, "nobody has decided");
+                }
                 if start_is_held {
                     two.close(&place, attempt(1), closing).await.expect("it answers");
                 } else {
