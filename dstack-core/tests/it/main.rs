@@ -10,6 +10,7 @@ mod fold;
 mod given;
 mod golden;
 mod histories;
+mod kept;
 mod offers;
 mod past;
 mod policy;
