@@ -5,6 +5,7 @@ mod check;
 mod crash_points;
 mod equals;
 mod every_kind;
+mod explained;
 mod fairness;
 mod fold;
 mod given;
