@@ -5,6 +5,7 @@ pub mod attempt;
 pub mod command;
 pub mod decide;
 pub mod event;
+pub mod explain;
 mod foreign;
 pub mod ids;
 pub mod invariant;
@@ -25,6 +26,7 @@ pub use attempt::{Exit, ExitCause, Loss, LossClass};
 pub use command::{Command, Rejection, RuleFilter, Submission, Unfit};
 pub use decide::{Victim, decide, preview, victims};
 pub use event::{DecodeError, Encoded, EncodedRef, Event};
+pub use explain::Explanation;
 pub use foreign::{FOREIGN_TEXT_MAX_BYTES, foreign};
 pub use ids::{AppendId, AttemptId, ControllerId, IdError, LaunchId, LogId, RunId, RunnerId, WorkflowId};
 pub use outstanding::{Action, ActionKey, outstanding};
@@ -35,7 +37,7 @@ pub use rule::{Gpus, LaunchTiming, Offering, Purchase, RuleKey, Scope};
 pub use runner::{
     Address, Certificate, ClaimEnd, ClaimNumber, Identity, LaunchRequest, MachineId, Place, StopReason, Token,
 };
-pub use schedule::schedule;
+pub use schedule::{explain, schedule, standing};
 pub use settings::{LaunchOptions, Settings};
 pub use state::State;
 pub use units::{At, BlobId, Bytes, MicroUsd, MilliCpu, Seq, Span};

@@ -79,17 +79,17 @@ pub enum Item {
 /// Why a workflow goes onto this runner and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
-    /// Of the runners that have work and room for it, this one has the least left.
+    /// Others run there; of the cheapest machines with room for it this one has the least left.
     Beside,
-    /// Nothing runs there, and no runner that has work has room for it.
+    /// Nothing runs there; neither there is room on a cheaper machine, nor beside others on one of that price.
     Alone,
 }
 
 impl fmt::Display for Fit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Beside => "there is room beside what runs there, and less than elsewhere",
-            Self::Alone => "nothing runs there",
+            Self::Beside => "there is room beside what runs there, and on no cheaper machine",
+            Self::Alone => "nothing runs there, and no cheaper machine has room",
         })
     }
 }

@@ -40,7 +40,7 @@ impl Bin<'_> {
     fn rank(&self) -> impl Ord + '_ {
         let free = Used::all_of(self.offering).minus(self.used);
         let price = self.offering.price.unwrap_or(MicroUsd(u64::MAX));
-        (self.count == 0, price, free.gpus, free.cpu, free.memory, free.disk, self.rule, self.offering)
+        (price, self.count == 0, free.gpus, free.cpu, free.memory, free.disk, self.rule, self.offering)
     }
 
     fn emptiness(&self) -> impl Ord + '_ {

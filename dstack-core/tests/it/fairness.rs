@@ -105,6 +105,72 @@ proptest! {
     }
 }
 
+/// Floods on all kinds of machines: each second some workflows of any shape, each with its time; and how many of each offering.
+fn floods() -> impl Strategy<Value = (Vec<u32>, Vec<Vec<(usize, u64)>>)> {
+    let kinds = samples::offerings().len();
+    // Small ones often, so that the others are overtaken.
+    let shape = prop_oneof![3 => prop::sample::select(vec![1usize, 2, 8, 10, 12]), 1 => 0..samples::shapes().len()];
+    (vec(0..3u32, kinds), vec(vec((shape, 1..=LONGEST), 0..6), 30..60))
+}
+
+/// Runs a flood; `judge` sees each state before it is planned on.
+fn flooded(
+    maxima: &[u32],
+    seconds: &[Vec<(usize, u64)>],
+    mut judge: impl FnMut(&State, &Tick) -> Result<(), TestCaseError>,
+) -> Result<(), TestCaseError> {
+    let mut floor = Floor::new(Delays { launch: SECS, boot: SECS, ..Delays::default() });
+    for (offering, max) in samples::offerings().into_iter().zip(maxima) {
+        floor.allow(offering, *max, 0);
+    }
+    let shapes = samples::shapes();
+    for (now, second) in (0..).zip(seconds) {
+        floor.run_until(at(now), &mut schedule);
+        for (shape, secs) in second {
+            floor.submit(vec![(spec(shapes[*shape].clone()), Span::from_secs(*secs))]);
+        }
+        let known = dstack_core::model::plan::ScopeTick { last_look: Some(floor.now()), allowance: u32::MAX };
+        let scopes = floor.state().scopes().into_iter().map(|scope| (scope, known)).collect();
+        judge(floor.state(), &Tick { at: floor.now(), scopes, ..Tick::default() })?;
+        floor.decide(&mut schedule);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(super::config())]
+
+    #[test]
+    fn the_slow_and_simple_scheduler_plans_the_same_in_floods((maxima, seconds) in floods()) {
+        flooded(&maxima, &seconds, |state, tick| {
+            prop_assert_eq!(schedule(state, tick), naive::schedule(state, tick));
+            Ok(())
+        })?;
+    }
+}
+
+/// The floods are worth nothing if few runners are kept in them: those of a pool, those held by one workflow, and others.
+#[test]
+fn floods_lead_to_reservations_of_every_kind() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+    let (mut pooled, mut exclusive, mut several) = (0, 0, 0);
+    for _ in 0..32 {
+        let (maxima, seconds) = floods().new_tree(&mut runner).expect("nothing is filtered out").current();
+        let count = |state: &State, tick: &Tick| {
+            let kept = schedule(state, tick).kept;
+            let of = |id: &RunnerId| &state.runners()[id];
+            pooled += kept.keys().filter(|id| of(id).offering.pooled).count();
+            exclusive += kept.keys().filter(|id| of(id).is_exclusive).count();
+            several += usize::from(kept.len() > 1);
+            Ok(())
+        };
+        flooded(&maxima, &seconds, count).expect("it only counts");
+    }
+    assert!(pooled > 9 && exclusive > 9 && several > 9, "{pooled} {exclusive} {several}");
+}
+
 /// How often a workflow was overtaken, counted from the starts alone: those of what was submitted after it.
 fn overtakings(floor: &Floor, large: WorkflowId) -> usize {
     let submitted = |id: WorkflowId| floor.state().runs().get(&id.run).map(|run| run.submitted);

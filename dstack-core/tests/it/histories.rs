@@ -6,7 +6,7 @@ use dstack_core::model::event::Event;
 use dstack_core::model::invariant::broken;
 use dstack_core::model::plan::{Item, LaunchReason, WaitReason};
 use dstack_core::model::state::{RunnerPhase, Used};
-use dstack_core::model::{RuleKey, State, Tick, reconcile, schedule};
+use dstack_core::model::{RuleKey, Scope, State, Tick, reconcile, schedule};
 use dstack_core::testkit::history::{Act, Driver};
 use dstack_core::testkit::{naive, strategy};
 use proptest::prelude::*;
@@ -159,6 +159,36 @@ proptest! {
             same(&tick)?;
             tick.suspects.extend(state.live_runners().map(|(id, _)| id).step_by(3));
             same(&tick)
+        })?;
+    }
+
+    /// Whatever the limiter lets through: with the claims that are open already a plan opens no more than that in a scope.
+    #[test]
+    fn no_plan_opens_more_claims_than_the_allowance(acts in strategy::acts(ACTS), allowance in 0..3u32) {
+        run(&acts, |driver, _| {
+            let (state, mut tick) = (driver.state(), driver.tick());
+            tick.scopes.values_mut().for_each(|known| known.allowance = allowance);
+            let plan = schedule(state, &tick);
+            prop_assert_eq!(&plan, &naive::schedule(state, &tick));
+            let mut opened: BTreeMap<&Scope, u32> = BTreeMap::new();
+            for item in &plan.items {
+                let scope = match item {
+                    Item::Launch { rule, .. } => &state.rules()[rule].offering.scope,
+                    Item::Claim { runner, .. } => &state.runners()[runner].request.scope,
+                    Item::Skip { .. } | Item::Assign { .. } | Item::Stop { .. } => continue,
+                };
+                *opened.entry(scope).or_default() += 1;
+            }
+            let is_stopped = |id| plan.items.iter().any(|item| matches!(item, Item::Stop { runner, .. } if *runner == id));
+            for (scope, opened) in opened {
+                let in_scope = state.live_runners().filter(|(id, runner)| {
+                    runner.request.scope == *scope && runner.open_claim().is_some() && !is_stopped(*id)
+                });
+                let open = in_scope.filter(|(_, runner)| runner.phase != RunnerPhase::Stopping).count();
+                let open = u32::try_from(open).expect("they are few");
+                prop_assert!(open + opened <= allowance, "{} open, {} more, {} allowed", open, opened, allowance);
+            }
+            Ok(())
         })?;
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use dstack_core::model::event::*;
-use dstack_core::model::plan::WaitReason;
+use dstack_core::model::plan::{ScopeTick, WaitReason};
 use dstack_core::model::state::{Outcome, Phase};
 use dstack_core::model::*;
 use dstack_core::testkit::samples;
@@ -414,6 +414,40 @@ fn a_claim_beside_an_open_one_is_a_fault_and_gives_nobody_a_right() {
     given.0.append(&[claim(1, 2).into()]);
     assert_eq!(given.state().faults().count(), 1);
     assert_eq!(given.state().runners()[&runner(1)].claim.as_ref().map(|claim| claim.number), Some(ClaimNumber(1)));
+}
+
+/// Three runners are wanted and nobody may send for them. So many claims may be open at once; one more is open already or not.
+#[test]
+fn claims_are_renewed_in_the_order_of_the_wishes_and_no_more_than_may_be_open() {
+    let renewed = |allowance: u32, is_one_open: bool| {
+        let mut given = Given::with_max(4);
+        for number in 1..=3 {
+            given.wanted(number).has([closed(number, 1, ClaimEnd::Waited)]);
+        }
+        if is_one_open {
+            given.wanted(4);
+        }
+        let known = ScopeTick { last_look: None, allowance };
+        let scopes = BTreeMap::from([(small().scope, known)]);
+        let plan = schedule(given.state(), &Tick { at: given.0.now(), scopes, ..Tick::default() });
+        let claimed = |item: &Item| match item {
+            Item::Claim { runner, claim } => (*runner, *claim),
+            other => panic!("nothing else is to be done: {other:?}"),
+        };
+        plan.items.iter().map(claimed).collect::<Vec<_>>()
+    };
+    let second = |numbers: &[u64]| numbers.iter().map(|number| (runner(*number), ClaimNumber(2))).collect::<Vec<_>>();
+    for (allowance, is_one_open, expected) in [
+        (0, false, second(&[])),
+        (1, false, second(&[1])),
+        (2, false, second(&[1, 2])),
+        (9, false, second(&[1, 2, 3])),
+        (1, true, second(&[])),
+        (2, true, second(&[1])),
+        (3, true, second(&[1, 2])),
+    ] {
+        assert_eq!(renewed(allowance, is_one_open), expected, "{allowance} {is_one_open}");
+    }
 }
 
 /// Found by the simulator with `engine.entropy_repeated`: two runners with one token were one machine.

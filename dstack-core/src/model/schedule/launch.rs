@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::claims;
 use super::pack::Packing;
 use crate::model::plan::LaunchReason;
 use crate::model::state::{Rule, Shape, Unavailable};
@@ -18,7 +19,7 @@ struct Candidate<'a> {
 }
 
 /// Why no runner of a rule is launched.
-enum Obstacle {
+pub(super) enum Obstacle {
     /// All slots are taken: that ends by itself.
     Full,
     /// There are no slots.
@@ -47,6 +48,32 @@ impl<'a> Launches<'a> {
         };
         let candidates = state.rules().iter().map(candidate).collect();
         Self { state, tick, candidates, refused: BTreeMap::new(), allowance }
+    }
+
+    /// As they are once this plan, which was made on the state, is done.
+    pub(super) fn after(state: &'a State, tick: &'a Tick, plan: &Plan) -> Self {
+        let allowance = claims::allowances(state, tick, &claims::stopped_by(plan));
+        let mut launches = Self::new(state, tick, allowance);
+        for item in &plan.items {
+            let scope = match item {
+                Item::Launch { rule, .. } => launches.count(rule),
+                Item::Claim { runner, .. } => state.runners().get(runner).map(|runner| &runner.request.scope),
+                Item::Skip { .. } | Item::Assign { .. } | Item::Stop { .. } => None,
+            };
+            if let Some(left) = scope.and_then(|scope| launches.allowance.get_mut(scope)) {
+                *left = left.saturating_sub(1);
+            }
+        }
+        launches
+    }
+
+    /// One more of this rule is wanted; gives its scope.
+    fn count(&mut self, rule: &RuleKey) -> Option<&'a Scope> {
+        let place = self.candidates.binary_search_by(|candidate| candidate.key.cmp(rule)).ok()?;
+        let candidate = &mut self.candidates[place];
+        candidate.taken += 1;
+        candidate.planned += 1;
+        Some(&candidate.rule.offering.scope)
     }
 
     /// Whether any runner of a rule that fits may be alive.
@@ -164,7 +191,7 @@ impl<'a> Launches<'a> {
     }
 
     /// The zone that a runner of this rule is launched in now.
-    fn zone(&self, place: usize, is_pool_full: bool) -> Result<String, Obstacle> {
+    pub(super) fn zone(&self, place: usize, is_pool_full: bool) -> Result<String, Obstacle> {
         let Candidate { key, rule, taken, planned } = self.candidates[place];
         let at = self.tick.at;
         if let Some(why) = &rule.blocked {

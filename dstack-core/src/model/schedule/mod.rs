@@ -5,6 +5,7 @@
 //! new one of the first fitting offering. What waits does so for a reason that is in the plan.
 
 mod claims;
+mod explain;
 mod launch;
 mod pack;
 mod queue;
@@ -13,4 +14,5 @@ mod schedule;
 mod skip;
 mod timers;
 
+pub use explain::{explain, standing};
 pub use schedule::schedule;

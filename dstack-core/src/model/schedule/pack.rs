@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::model::plan::Fit;
-use crate::model::state::{Alike, Room, Rooms, Shape, Used};
+use crate::model::state::{Alike, Among, Room, Rooms, Shape, Used};
 use crate::model::{MilliCpu, Needs, Offering, RuleKey, RunnerId, State, WorkflowId};
 
 /// A runner that is being started, or that this plan wants: it can be promised to workflows, but takes none yet.
@@ -21,8 +21,7 @@ pub(super) struct Promise<'a> {
 /// How far the search for one shape has come: what did not take it earlier in this plan does not later either.
 #[derive(Debug, Default)]
 pub(super) struct Cursor<'a> {
-    shared: Option<&'a Room>,
-    empty: Option<&'a Room>,
+    room: Option<&'a Room>,
     promise: usize,
 }
 
@@ -76,10 +75,9 @@ impl<'a> Packing<'a> {
         }
     }
 
-    /// A runner that takes work now and has room for this shape: of those that have work the one with the least left, else an
-    /// empty one.
+    /// A runner that takes work now and has room for this shape: the first in the order of rooms.
     pub(super) fn place(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(RunnerId, Fit)> {
-        let (room, id) = self.beside(shape, cursor).or_else(|| self.alone(shape, cursor))?;
+        let (room, id) = self.find(shape, cursor)?;
         let fit = if room.is_empty { Fit::Alone } else { Fit::Beside };
         let rule = &self.state.runners().get(&id)?.request.rule;
         self.use_pool(rule, &shape.needs);
@@ -96,19 +94,21 @@ impl<'a> Packing<'a> {
         Some((id, fit))
     }
 
-    fn beside(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(Room, RunnerId)> {
-        if !shape.needs.may_share() {
-            return None;
-        }
-        let least = shape.used;
-        let changed = self
-            .rooms
-            .scan(false, least, None)
-            .find_map(|(room, ids)| ids.iter().find(|id| self.takes(room, **id, shape)).map(|id| (room.clone(), *id)));
+    fn find(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(Room, RunnerId)> {
+        let (shares, least) = (shape.needs.may_share(), shape.used);
+        let takes =
+            |(room, ids): Alike<'_>| ids.iter().find(|id| self.takes(room, **id, shape)).map(|id| (room.clone(), *id));
+        let changed = if shares { self.rooms.scan(Among::Busy, least, None).find_map(takes) } else { None };
         // No room in the state is wider than the widest.
-        let is_wide = self.widest.iter().any(|(gpus, cpu)| least.gpus <= *gpus && least.cpu <= *cpu);
-        let unchanged = if is_wide { self.unchanged(shape, false, cursor.shared) } else { None };
-        cursor.shared = unchanged.map(|(room, _)| room).or(cursor.shared);
+        let is_wide = shares && self.widest.iter().any(|(gpus, cpu)| least.gpus <= *gpus && least.cpu <= *cpu);
+        let among = match (is_wide, self.has_empty) {
+            (true, true) => Some(Among::Any),
+            (true, false) => Some(Among::Busy),
+            (false, true) => Some(Among::Empty),
+            (false, false) => None,
+        };
+        let unchanged = among.and_then(|among| self.unchanged(shape, among, cursor.room));
+        cursor.room = unchanged.map(|(room, _)| room).or(cursor.room);
         let unchanged_is_first = match (&changed, unchanged) {
             (_, None) => false,
             (None, Some(_)) => true,
@@ -120,20 +120,14 @@ impl<'a> Packing<'a> {
         unchanged.map(|found| self.pass(found))
     }
 
-    fn alone(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<(Room, RunnerId)> {
-        let found = if self.has_empty { self.unchanged(shape, true, cursor.empty) } else { None };
-        cursor.empty = found.map(|(room, _)| room).or(cursor.empty);
-        found.map(|found| self.pass(found))
-    }
-
     fn pass(&mut self, (room, id): (&'a Room, RunnerId)) -> (Room, RunnerId) {
         self.passed.insert(room, id);
         (room.clone(), id)
     }
 
     /// The first room of the state that this plan has not touched and that takes the shape.
-    fn unchanged(&self, shape: &Shape, is_empty: bool, from: Option<&Room>) -> Option<(&'a Room, RunnerId)> {
-        let mut rooms = self.state.rooms.scan(is_empty, shape.used, from);
+    fn unchanged(&self, shape: &Shape, among: Among, from: Option<&Room>) -> Option<(&'a Room, RunnerId)> {
+        let mut rooms = self.state.rooms.scan(among, shape.used, from);
         rooms.find_map(|alike| self.untouched(alike).filter(|(room, id)| self.takes(room, *id, shape)))
     }
 

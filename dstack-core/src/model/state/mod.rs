@@ -15,7 +15,7 @@ pub use fault::{Fault, Faults};
 pub use left::{Left, MAX_HELD_RUNNERS, MAX_HELD_WORKFLOWS, MAX_PAST};
 pub use machine::{Claim, Runner, RunnerPhase};
 pub use queue::{Fits, Head, MAX_OVERTAKINGS, Queue, QueueKey, Shape};
-pub(crate) use room::Alike;
+pub(crate) use room::{Alike, Among};
 pub use room::{Room, Rooms, Used};
 pub use rules::{MAX_STRIKES, Rule, Unavailable};
 pub(crate) use run::root_cause;

@@ -74,8 +74,8 @@ impl Used {
 
 /// A kind of free room: runners with equal rooms are alike to the scheduler.
 ///
-/// In this order rooms are tried: on runners that have work before empty ones, those whose offering was cheapest when it was
-/// allowed, those with the fewest free accelerators, then the fullest. So dear machines drain and end.
+/// In this order rooms are tried: those whose offering was cheapest when it was allowed, on runners that have work before empty
+/// ones, those with the fewest free accelerators, then the fullest. So dear machines drain and end, though cheap ones are empty.
 #[derive(Debug, Clone)]
 pub struct Room {
     /// Whether nothing runs there.
@@ -107,7 +107,7 @@ impl Ord for Room {
     fn cmp(&self, other: &Self) -> Ordering {
         let key = |room: &Self| {
             let Used { cpu, memory, disk, gpus } = room.free;
-            (room.is_empty, room.price, gpus, cpu, memory, disk)
+            (room.price, room.is_empty, gpus, cpu, memory, disk)
         };
         key(self).cmp(&key(other)).then_with(|| match (&self.of, &other.of) {
             (Some((one, _)), Some((another, _))) if Arc::ptr_eq(one, another) => Ordering::Equal,
@@ -140,8 +140,8 @@ impl Room {
         size(self).cmp(&size(other)).then_with(|| self.cmp(other))
     }
 
-    /// Before every room with this many free accelerators, this price and this much free processor, that is empty or not.
-    const fn first(is_empty: bool, gpus: u32, price: MicroUsd, cpu: MilliCpu) -> Self {
+    /// Before every room of this price, that is empty or not, with this many free accelerators and this much free processor.
+    const fn first(price: MicroUsd, is_empty: bool, gpus: u32, cpu: MilliCpu) -> Self {
         Self { is_empty, free: Used { cpu, memory: Bytes(0), disk: Bytes(0), gpus }, price, of: None }
     }
 
@@ -162,6 +162,19 @@ pub struct Rooms {
     alike: BTreeMap<Room, BTreeSet<RunnerId>>,
     /// Of runners that have work: how many have so many accelerators and so much processor free.
     wide: BTreeMap<(u32, MilliCpu), u32>,
+    /// How many runners have no work.
+    empty: usize,
+}
+
+/// Which rooms a search is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Among {
+    /// On runners that have work.
+    Busy,
+    /// On runners that have none.
+    Empty,
+    /// On either.
+    Any,
 }
 
 /// Runners with equal rooms.
@@ -170,10 +183,11 @@ pub(crate) type Alike<'a> = (&'a Room, &'a BTreeSet<RunnerId>);
 impl Rooms {
     pub(crate) fn insert(&mut self, room: Room, runner: RunnerId) {
         let wide = (!room.is_empty).then_some((room.free.gpus, room.free.cpu));
-        if self.alike.entry(room).or_default().insert(runner)
-            && let Some(wide) = wide
-        {
-            *self.wide.entry(wide).or_default() += 1;
+        if self.alike.entry(room).or_default().insert(runner) {
+            match wide {
+                Some(wide) => *self.wide.entry(wide).or_default() += 1,
+                None => self.empty += 1,
+            }
         }
     }
 
@@ -184,10 +198,9 @@ impl Rooms {
             self.alike.remove(room);
         }
         let wide = (room.free.gpus, room.free.cpu);
-        if was_there
-            && !room.is_empty
-            && let Some(count) = self.wide.get_mut(&wide)
-        {
+        if was_there && room.is_empty {
+            self.empty -= 1;
+        } else if was_there && let Some(count) = self.wide.get_mut(&wide) {
             *count -= 1;
             if *count == 0 {
                 self.wide.remove(&wide);
@@ -195,25 +208,33 @@ impl Rooms {
         }
     }
 
-    /// Rooms that are empty or not, from `from` on, in the order in which they are tried, without those that have fewer free
-    /// accelerators or less free processor than `least`: whole stretches of nearly full ones are passed over at once.
+    /// Such rooms, from `from` on, in the order in which they are tried, without those that have fewer free accelerators or less
+    /// free processor than `least`: whole stretches of nearly full ones are passed over at once.
     pub(crate) fn scan<'a>(
         &'a self,
-        is_empty: bool,
+        among: Among,
         least: Used,
         from: Option<&Room>,
     ) -> impl Iterator<Item = Alike<'a>> + use<'a> {
-        let start = Room::first(is_empty, least.gpus, MicroUsd(0), least.cpu);
-        let start = from.filter(|from| **from > start).cloned().unwrap_or(start);
+        let start = from.cloned().unwrap_or_else(|| Room::first(MicroUsd(0), among == Among::Empty, 0, MilliCpu(0)));
         let mut rest = self.alike.range(start..);
         iter::from_fn(move || {
             loop {
-                let (room, runners) = rest.next().filter(|(room, _)| room.is_empty == is_empty)?;
-                if room.free.gpus >= least.gpus && room.free.cpu >= least.cpu {
-                    return Some((room, runners));
-                }
-                let gpus = room.free.gpus.max(least.gpus);
-                rest = self.alike.range(Room::first(is_empty, gpus, room.price, least.cpu)..);
+                let (room, runners) = rest.next()?;
+                let next = match (among, room.is_empty) {
+                    (Among::Busy, true) => {
+                        let dearer = MicroUsd(room.price.0.checked_add(1)?);
+                        Room::first(dearer, false, least.gpus, least.cpu)
+                    }
+                    (Among::Empty, false) => Room::first(room.price, true, least.gpus, least.cpu),
+                    (Among::Busy, false) | (Among::Empty, true) | (Among::Any, _) => {
+                        if room.free.gpus >= least.gpus && room.free.cpu >= least.cpu {
+                            return Some((room, runners));
+                        }
+                        Room::first(room.price, room.is_empty, room.free.gpus.max(least.gpus), least.cpu)
+                    }
+                };
+                rest = self.alike.range(next..);
             }
         })
     }
@@ -228,14 +249,14 @@ impl Rooms {
                 best = Some((room, runner));
             }
             // The rest of the same price and accelerators has less free.
-            rest = self.alike.range(..Room::first(room.is_empty, room.free.gpus, room.price, MilliCpu(0)));
+            rest = self.alike.range(..Room::first(room.price, room.is_empty, room.free.gpus, MilliCpu(0)));
         }
         best
     }
 
     /// Whether any runner is empty.
-    pub(crate) fn has_empty(&self) -> bool {
-        self.alike.last_key_value().is_some_and(|(room, _)| room.is_empty)
+    pub(crate) const fn has_empty(&self) -> bool {
+        self.empty > 0
     }
 
     /// The most free processor of runners that have work, for each number of free accelerators.
