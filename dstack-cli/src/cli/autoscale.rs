@@ -142,7 +142,7 @@ pub(crate) struct SetArgs {
     pub result_hold: Option<Span>,
     /// Port of the runners' SSH server; `default` = what the image says, else 22
     #[arg(long, value_name = "N", value_parser = port)]
-    pub ssh_port: Option<Option<u16>>,
+    pub ssh_port: Option<SshPort>,
     /// User to log in as; `default` = what the image says
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
@@ -152,10 +152,13 @@ pub(crate) struct SetArgs {
 }
 
 /// A port; none where the image's own is meant.
-fn port(text: &str) -> Result<Option<u16>, String> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SshPort(pub Option<u16>);
+
+fn port(text: &str) -> Result<SshPort, String> {
     match text.parse() {
-        _ if text == "default" => Ok(None),
-        Ok(port) if port > 0 => Ok(Some(port)),
+        _ if text == "default" => Ok(SshPort(None)),
+        Ok(port) if port > 0 => Ok(SshPort(Some(port))),
         Ok(_) | Err(_) => Err("write a port from 1 to 65535, or `default`".to_owned()),
     }
 }

@@ -9,8 +9,10 @@ mod variables;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod walk_tests;
 
-pub(crate) use autoscale::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, WaitArgs};
+pub(crate) use autoscale::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, SetArgs, SshPort, WaitArgs};
 pub(crate) use aws::AwsCommand;
 #[cfg(feature = "aws")]
 pub(crate) use aws::{AwsCheckArgs, AwsInfoArgs, AwsPolicyArgs, ConfigureArgs};

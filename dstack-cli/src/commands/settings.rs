@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::background;
-use crate::cli::SetArgs;
+use crate::cli::{SetArgs, SshPort};
 use crate::failure::{Failure, refused};
 use crate::print;
 
@@ -41,7 +41,7 @@ fn changed(mut settings: Settings, args: SetArgs) -> Result<Settings, Failure> {
     if let Some(span) = args.result_hold {
         launch.result_hold = span;
     }
-    if let Some(port) = args.ssh_port {
+    if let Some(SshPort(port)) = args.ssh_port {
         launch.ssh_port = port;
     }
     if let Some(user) = args.ssh_user {
