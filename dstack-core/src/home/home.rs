@@ -144,7 +144,7 @@ impl Home {
 
     /// Values that workflows get.
     pub fn secrets(&self) -> SecretFile {
-        SecretFile::new(self.path.join("secrets"))
+        SecretFile::for_workflows(self.path.join("secrets"))
     }
 
     /// Runners on this machine, in a folder of this home. `supervisor` is the program, with the arguments that stand before
