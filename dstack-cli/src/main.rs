@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod interrupt;
 mod live;
+mod presence;
 mod print;
 mod run_name;
 mod target;
@@ -110,7 +111,7 @@ fn run(parsed: Parsed) -> Result<(), Failure> {
     let outcome = runtime.block_on(commands::run(&app, command, variables));
     // Whatever still waits in a thread of its own is given up: nothing hangs on it.
     runtime.shutdown_background();
-    outcome
+    outcome.map_err(|failure| failure.of_home(app.home.path()))
 }
 
 fn trace_to_stderr(verbose: u8) {

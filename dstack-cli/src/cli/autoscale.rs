@@ -165,7 +165,11 @@ fn port(text: &str) -> Result<SshPort, String> {
 
 /// A count of runners.
 fn count(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "write a whole number from 0".to_owned())
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().map_err(|_| match is_number {
+        true => format!("the most is {}", u32::MAX),
+        false => "write a whole number from 0".to_owned(),
+    })
 }
 
 /// A length of time, where a lone zero needs no unit.

@@ -175,7 +175,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
             "STATUS",
         ];
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
-        text += &table(&heads, rows, app.terminal.stdout);
+        text += &table(&heads, rows, app.terminal.columns());
     }
     text += &settings::lines(state.settings());
     print::results(text.as_bytes())

@@ -141,10 +141,7 @@ fn line(state: &State, row: &Row) -> Option<String> {
         }
         PhaseName::Stopping => "stopping".to_owned(),
         PhaseName::Succeeded => format!("succeeded{took}"),
-        PhaseName::Failed if !row.missing.is_empty() => {
-            format!("failed{took}: artifact missing: {}", row.missing.join(", "))
-        }
-        PhaseName::Failed => format!("failed{took}: {reason}"),
+        PhaseName::Failed => format!("failed{took}: {}", row.reason_words()),
         PhaseName::Stopped => "stopped".to_owned(),
         PhaseName::Skipped => format!("never ran: {reason}"),
         PhaseName::Lost => format!("lost{took}: {reason}"),

@@ -6,9 +6,11 @@ mod artifacts;
 mod autoscale;
 #[cfg(feature = "aws")]
 mod aws;
+mod homes;
 mod kills;
 mod leaving;
 mod listings;
 mod output;
 mod runs;
+mod secrets;
 mod signals;
