@@ -96,7 +96,10 @@ pub(crate) fn want_of_space(home: &Home) -> Option<String> {
 
 fn space_line(home: &Home, free: u64) -> String {
     let path = home.path().display();
-    format!("only {} are left on the disk of {path}, so nothing can be recorded: free some, then it goes on", Bytes(free))
+    format!(
+        "only {} are left on the disk of {path}, so nothing can be recorded: free some, then it goes on",
+        Bytes(free)
+    )
 }
 
 /// Whether a controller is live.

@@ -31,7 +31,10 @@ impl Target {
         let name: Name = run.parse().map_err(|error| refused(format!("{error}")))?;
         let (id, run) = match client.run_named(&name).await? {
             Some(found) => found,
-            None => by_id(client, run).await?.ok_or(unknown(client, &name).await?)?,
+            None => match by_id(client, run).await? {
+                Some(found) => found,
+                None => return Err(unknown(client, &name).await?),
+            },
         };
         let others = client.state().open_runs().filter(|(other, run)| run.name == name && *other != id);
         let others: Vec<String> = others.map(|(id, _)| id.to_string()).collect();

@@ -52,6 +52,7 @@ fn is_read(line: &str) -> Result<(), String> {
         Ok(_) => Ok(()),
         Err(ParseError::Clap(error)) if !error.use_stderr() => Ok(()),
         Err(ParseError::Clap(error)) => Err(error.to_string()),
+        Err(ParseError::Value(line)) => Err(line),
         Err(ParseError::Project(error)) => Err(error.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dstack_core::Client;
 use dstack_core::blob::OutputStore;
 use dstack_core::model::state::{Phase, Run};
-use dstack_core::model::{At, AttemptId, RunId, WorkflowId};
+use dstack_core::model::{At, AttemptId, Record, RunId, WorkflowId};
 use dstack_core::secret::{Secret, SecretFile};
 
 use crate::app::{App, Terminal};
@@ -166,7 +166,17 @@ impl Follow {
 
 /// The run as the log has it now.
 pub(crate) async fn current(client: &mut Client, id: RunId, known: &mut Run) -> Result<At, Failure> {
-    let head = client.refresh().await?;
+    current_with(client, id, known, |_| {}).await
+}
+
+/// The run as the log has it now, with each record that is new.
+pub(crate) async fn current_with(
+    client: &mut Client,
+    id: RunId,
+    known: &mut Run,
+    show: impl FnMut(&Record),
+) -> Result<At, Failure> {
+    let head = client.refresh_with(show).await?;
     if let Some(run) = client.state().runs().get(&id) {
         known.clone_from(run);
     } else if let Some(run) = client.run(id).await? {

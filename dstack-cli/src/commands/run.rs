@@ -10,7 +10,7 @@ use dstack_core::model::{
 use dstack_core::{Client, ClientError};
 
 use super::artifacts::left_behind;
-use super::follow::{Follow, current};
+use super::follow::{Follow, current_with};
 use super::narrator::Narrator;
 use super::submission::{Work, files, pack, work};
 use crate::app::{App, LOCAL};
@@ -243,7 +243,8 @@ impl<'a> Attached<'a> {
             let began = Instant::now();
             let before = self.client.state().seq();
             self.presence.check()?;
-            self.now = current(&mut self.client, self.id, &mut self.run).await?;
+            let Self { client, id, run, narrator, .. } = &mut self;
+            self.now = current_with(client, *id, run, |record| narrator.note(*id, record)).await?;
             // What a workflow printed comes before the news of its end.
             match self.follow.pump(&self.run).await {
                 Err(Failure::PipeClosed) => return self.unread().await,

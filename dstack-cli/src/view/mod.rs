@@ -18,6 +18,6 @@ pub(crate) use mask::SECRET_BYTES_MIN;
 pub(crate) use output::{Form, OutputView};
 pub(crate) use overview::Overview;
 pub(crate) use row::{PhaseName, Row};
-pub(crate) use table::{clean, table};
+pub(crate) use table::{clean, clean_lines, table};
 pub(crate) use time::{ago, local_time, since};
 pub(crate) use words::{needs_words, outcome_words};

@@ -21,6 +21,11 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
+/// The same for several lines.
+pub(crate) fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| clean(line) + "\n").collect()
+}
+
 /// A table with a line of heads. Where it may only be so wide, the last columns that do not fit are wrapped or stand below
 /// their row, and no other column is ever broken; in a pipe (no width) each row is one line.
 pub(crate) fn table(heads: &[&str], rows: impl IntoIterator<Item = Vec<String>>, width: Option<usize>) -> String {
@@ -146,7 +151,9 @@ mod tests {
     fn in_a_pipe_each_row_is_one_line() {
         let text = table(&HEADS, [row(&"why ".repeat(100))], None);
         assert_eq!(text.lines().count(), 2);
-        assert!(text.starts_with("RUN            RUNNER         SINCE  REASON\nbrave-otter-3  3q8z6k2v9d4tn  5m 3s  why"));
+        assert!(
+            text.starts_with("RUN            RUNNER         SINCE  REASON\nbrave-otter-3  3q8z6k2v9d4tn  5m 3s  why")
+        );
     }
 
     #[test]

@@ -51,7 +51,11 @@ fn what_cannot_be_a_secret_is_refused_in_one_line_and_what_is_not_masked_is_told
     for name in ["PATH", "HOME", "DSTACK_RUN", "LD_PRELOAD", "1A", "A-B"] {
         let ended = bench.secret(name, "hunter2");
         assert_eq!(ended.code, 1, "{name}");
-        assert!(ended.err.contains("cannot be the name of a secret") && ended.err.lines().count() == 1, "{}", ended.err);
+        assert!(
+            ended.err.contains("cannot be the name of a secret") && ended.err.lines().count() == 1,
+            "{}",
+            ended.err
+        );
     }
     assert_eq!(bench.ok(&["secrets", "list"]), "");
     let short = bench.secret("PIN", "123");

@@ -33,8 +33,28 @@ const MAX_RETIRED: usize = 10_000;
 
 /// What a command finds in its environment besides, or what shells and loaders act on.
 const RESERVED: &[&str] = &[
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "OLDPWD", "LANG", "LANGUAGE", "TZ", "TMPDIR", "IFS", "ENV",
-    "BASH_ENV", "SHELLOPTS", "BASHOPTS", "CDPATH", "PS4", "RUN_NAME", "run_name", "JOB_ID", "job_id",
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "PWD",
+    "OLDPWD",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TMPDIR",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "CDPATH",
+    "PS4",
+    "RUN_NAME",
+    "run_name",
+    "JOB_ID",
+    "job_id",
 ];
 /// How such names begin.
 const RESERVED_BEGINS: &[&str] = &["DSTACK_", "LD_", "LC_"];
@@ -155,11 +175,7 @@ impl SecretFile {
     }
 
     /// Keeps the values that are there before and not after.
-    fn retire(
-        &self,
-        before: &BTreeMap<String, Secret>,
-        after: &BTreeMap<String, Secret>,
-    ) -> Result<(), SecretError> {
+    fn retire(&self, before: &BTreeMap<String, Secret>, after: &BTreeMap<String, Secret>) -> Result<(), SecretError> {
         let still: BTreeSet<&str> = after.values().map(Secret::expose).collect();
         let gone = before.values().map(Secret::expose).filter(|value| !value.is_empty() && !still.contains(value));
         let gone: BTreeSet<&str> = gone.collect();
@@ -197,25 +213,23 @@ fn private() -> OpenOptions {
 
 /// What is in a file that nobody else may read; nothing where there is none.
 fn read_private<T: DeserializeOwned>(path: &Path, what: &str) -> Result<Option<T>, SecretError> {
-        let shown = path.display();
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(format!("{shown}: {error}"))),
-        };
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        if mode & OTHERS != 0 {
-            return Err(unreadable(format!(
-                "others may read {shown}: run `chmod 600 {shown}` and set its secrets anew"
-            )));
-        }
-        let mut json = Vec::new();
-        file.read_to_end(&mut json).map_err(unreadable)?;
-        // What serde_json says of damaged JSON names a place in it, but a wrong type is quoted with its value.
-        let damaged = |error: serde_json::Error| {
-            unreadable(format!("{shown}, line {}: not {what}; remove the file, then set its secrets anew", error.line()))
-        };
-        serde_json::from_slice(&json).map(Some).map_err(damaged)
+    let shown = path.display();
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(format!("{shown}: {error}"))),
+    };
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & OTHERS != 0 {
+        return Err(unreadable(format!("others may read {shown}: run `chmod 600 {shown}` and set its secrets anew")));
+    }
+    let mut json = Vec::new();
+    file.read_to_end(&mut json).map_err(unreadable)?;
+    // What serde_json says of damaged JSON names a place in it, but a wrong type is quoted with its value.
+    let damaged = |error: serde_json::Error| {
+        unreadable(format!("{shown}, line {}: not {what}; remove the file, then set its secrets anew", error.line()))
+    };
+    serde_json::from_slice(&json).map(Some).map_err(damaged)
 }
 
 #[async_trait]
