@@ -88,6 +88,8 @@ fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
             let flag = text(ContextKind::InvalidArg).and_then(|flag| words::flag_answer(&flag));
             flag.or_else(|| words::answer(&plain_words(args))).or_else(|| words::command_answer(&all()))
         }
+        // The first of two words was taken for a run.
+        ErrorKind::ArgumentConflict => words::answer(&plain_words(args)),
         ErrorKind::MissingRequiredArgument => words::command_answer(&all()).or_else(|| cli::nothing_to_run(args)),
         // A flag that should have a value, and has none.
         ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_some_and(|value| value.is_empty()) => {
