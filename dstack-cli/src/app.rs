@@ -11,7 +11,8 @@ use dstack_core::Client;
 use dstack_core::blob::{BlobStore, OutputStore};
 use dstack_core::controller::{Ports, Provider};
 use dstack_core::home::Home;
-use dstack_core::model::{At, LogId};
+use dstack_core::model::{At, LogId, Seq};
+use rustix::termios::tcgetwinsize;
 use tokio::sync::OnceCell;
 
 use crate::cli::Cli;
@@ -19,6 +20,8 @@ use crate::failure::{Failure, refused};
 
 /// Width that is assumed where there is none to ask for.
 const WIDTH: usize = 80;
+/// Nothing is laid out for less.
+const WIDTH_MIN: usize = 20;
 
 /// Where standard output and standard error lead.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +34,8 @@ pub(crate) struct Terminal {
     pub color: bool,
     /// Characters in a line.
     pub width: usize,
+    /// Standard output can be drawn on.
+    pub can_draw: bool,
 }
 
 impl Terminal {
@@ -42,9 +47,21 @@ impl Terminal {
             stdout,
             stderr: std::io::stderr().is_terminal() && !is_dumb,
             color: stdout && !is_dumb && !is_set("NO_COLOR"),
-            width: comfy_table::Table::new().width().map_or(WIDTH, usize::from).max(20),
+            width: width().unwrap_or(WIDTH).max(WIDTH_MIN),
+            can_draw: stdout && !is_dumb,
         }
     }
+
+    /// How wide a table on standard output may be, if that has a width.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        self.stdout.then_some(self.width)
+    }
+}
+
+/// The width that the terminal says it has. Some say 0, which means that they do not know.
+fn width() -> Option<usize> {
+    let size = tcgetwinsize(std::io::stdout()).or_else(|_| tcgetwinsize(std::io::stderr())).ok()?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Packed folders and artifacts, and what attempts printed.
@@ -80,7 +97,7 @@ impl App {
             return Err(refused(format!("{} is not a folder: `-C` names one that there is", folder.display())));
         }
         Ok(Self {
-            home: Home::new(home(cli, &here)?),
+            home: Home::new(home(cli, &folder)?),
             folder,
             terminal: Terminal::find(),
             verbose: cli.verbose,
@@ -92,6 +109,7 @@ impl App {
     pub(crate) async fn read(&self) -> Result<(Client, At), Failure> {
         let mut client = self.home.reader()?;
         let head = client.refresh().await?;
+        self.tell(head.seq);
         Ok((client, head.now))
     }
 
@@ -99,7 +117,17 @@ impl App {
     pub(crate) async fn write(&self) -> Result<(Client, At), Failure> {
         let mut client = self.home.client()?;
         let head = client.refresh().await?;
+        self.tell(head.seq);
         Ok((client, head.now))
+    }
+
+    fn tell(&self, seq: Seq) {
+        let controller = match self.home.is_controller_live() {
+            Some(true) => "live",
+            Some(false) => "none",
+            None => "not known",
+        };
+        tracing::info!(home = %self.home.path().display(), records = seq.get(), controller, "the log is read");
     }
 
     /// This machine as a provider.
@@ -140,7 +168,8 @@ impl App {
     }
 }
 
-/// The folder of everything that is kept: as the command line says, else the environment, else in the user's own.
+/// The folder of everything that is kept: as the command line says, else the environment, else in the user's own. What is
+/// relative is so to the folder in which the command acts.
 fn home(cli: &Cli, here: &Path) -> Result<PathBuf, Failure> {
     let variable = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty());
     let given = cli.home.clone().map(PathBuf::into_os_string).filter(|path| !path.is_empty());

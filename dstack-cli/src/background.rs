@@ -2,23 +2,104 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use dstack_core::home::Home;
-use dstack_core::model::{At, State};
+use dstack_core::model::{At, Bytes, State};
 
-use crate::app::own_program;
+use crate::app::{App, own_program};
 use crate::failure::{Failure, refused};
+use crate::presence::gone;
 use crate::view::Overview;
+
+/// How often a command that waits looks for a controller.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often, and how many times, it is looked for a controller that may just have been started.
+const START_LOOK_EVERY: Duration = Duration::from_millis(50);
+const START_LOOKS: u32 = 10;
+/// With less space than this in bytes, the log's next append may find none.
+const SPACE_MIN: u64 = 256 * 1024;
 
 /// Starts a controller if something is left to do and none is live; true if one was started.
 ///
 /// What there is to do must be in the log by now: a controller that leaves lets go of the lock and then reads the log.
 pub(crate) fn ensure(home: &Home, state: &State, now: At) -> Result<bool, Failure> {
-    if !Overview::new(state, now).is_work_owed() || is_live(home)? {
+    if !Overview::new(state, now).is_work_owed() {
+        return Ok(false);
+    }
+    if !home.log_path().exists() {
+        // It was read a moment ago. Taking the lock would make a new one.
+        return Err(gone(home.path()));
+    }
+    if is_live(home)? {
         return Ok(false);
     }
     start(home)?;
+    tracing::info!(log = %home.controller_log_path().display(), "no controller was live: one is started");
     Ok(true)
+}
+
+/// Sees to it that somebody drives the work that a command waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Driver {
+    looked: Option<Instant>,
+    is_space_told: bool,
+}
+
+impl Driver {
+    /// Starts a controller where none is live, and tells of what keeps any from working. It looks once a second.
+    pub(crate) fn ensure(&mut self, app: &App, state: &State, now: At, say: impl Fn(&str)) -> Result<(), Failure> {
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        if ensure(&app.home, state, now)? {
+            say("no controller was live: one is started");
+        }
+        if let Some(line) = want_of_space(&app.home).filter(|_| !self.is_space_told) {
+            say(&line);
+            self.is_space_told = true;
+        }
+        Ok(())
+    }
+}
+
+/// What keeps the work that is owed from being done, in one line; nothing where nothing does. It starts nothing and makes
+/// no file.
+pub(crate) async fn obstacle(home: &Home, state: &State, now: At) -> Option<String> {
+    if !Overview::new(state, now).is_work_owed() {
+        return None;
+    }
+    if let Some(line) = want_of_space(home) {
+        return Some(line);
+    }
+    // One that was just started may not have come to its lock yet.
+    for _ in 0..START_LOOKS {
+        if home.is_controller_live() != Some(false) {
+            return None;
+        }
+        tokio::time::sleep(START_LOOK_EVERY).await;
+    }
+    Some(
+        "no controller is live, so nothing goes on by itself: `dstack controller --until-idle` goes on with it, and so \
+         does `dstack ps -w` or `dstack logs RUN -f`"
+            .to_owned(),
+    )
+}
+
+/// The line for a disk that takes no more records.
+pub(crate) fn want_of_space(home: &Home) -> Option<String> {
+    let disk = rustix::fs::statvfs(home.path()).ok()?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    (free < SPACE_MIN).then(|| space_line(home, free))
+}
+
+fn space_line(home: &Home, free: u64) -> String {
+    let path = home.path().display();
+    format!(
+        "only {} are left on the disk of {path}, so nothing can be recorded: free some, then it goes on",
+        Bytes(free)
+    )
 }
 
 /// Whether a controller is live.

@@ -1,5 +1,7 @@
 //! Why a command did not do what was asked, and the one mapping from that to an exit code.
 
+use std::path::Path;
+
 use dstack_core::ClientError;
 use dstack_core::archive::ArchiveError;
 use dstack_core::blob::BlobError;
@@ -45,6 +47,29 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// The same, with the home's path where what is wrong with it does not name it.
+    pub(crate) fn of_home(self, home: &Path) -> Self {
+        let is_of_log = match &self {
+            Self::Client(error) => !matches!(error, ClientError::Rejected(_)),
+            Self::Store(_) | Self::Home(_) => true,
+            Self::Usage(_)
+            | Self::Refused(_)
+            | Self::Code(_)
+            | Self::PipeClosed
+            | Self::Blob(_)
+            | Self::Project(_)
+            | Self::Archive(_)
+            | Self::Secret(_)
+            | Self::Io(_) => false,
+        };
+        match self.line().filter(|_| is_of_log) {
+            Some(line) if !line.contains(&*home.to_string_lossy()) => {
+                Self::Refused(format!("{}: {line}", home.join("log.db").display()))
+            }
+            Some(_) | None => self,
+        }
+    }
+
     /// The exit code; the only place where one is chosen.
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {

@@ -9,6 +9,7 @@ mod commands;
 mod failure;
 mod interrupt;
 mod live;
+mod presence;
 mod print;
 mod run_name;
 mod target;
@@ -18,7 +19,7 @@ mod words;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::app::App;
 use crate::cli::{Cli, Command, ParseError, Parsed};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let parsed = match cli::parse(&args) {
         Ok(parsed) => parsed,
         Err(ParseError::Project(error)) => return end(Err(error.into())),
+        Err(ParseError::Value(line)) => return end(Err(Failure::Usage(line))),
         Err(ParseError::Clap(error)) => return misread(&error, &args),
     };
     // Before any thread is started, and before anything is opened.
@@ -53,8 +55,7 @@ fn end(outcome: Result<(), Failure>) -> ExitCode {
 
 /// A command line that asks for help or makes no sense.
 fn misread(error: &clap::Error, args: &[OsString]) -> ExitCode {
-    let is_unknown = error.kind() == ErrorKind::InvalidSubcommand;
-    if let Some(line) = is_unknown.then(|| words::answer(&plain_words(args))).flatten() {
+    if let Some(line) = hint(error, args) {
         return end(Err(Failure::Usage(line)));
     }
     if error.kind() == ErrorKind::ValueValidation {
@@ -73,6 +74,31 @@ fn misread(error: &clap::Error, args: &[OsString]) -> ExitCode {
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let text = if is_colored { text.ansi().to_string() } else { text.to_string() };
     end(print::results(text.as_bytes()))
+}
+
+/// What to type instead, in one line, where that can be told.
+fn hint(error: &clap::Error, args: &[OsString]) -> Option<String> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(_) | None => None,
+    };
+    let all = || args.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>();
+    match error.kind() {
+        ErrorKind::InvalidSubcommand | ErrorKind::UnknownArgument => {
+            let flag = text(ContextKind::InvalidArg).and_then(|flag| words::flag_answer(&flag));
+            flag.or_else(|| words::answer(&plain_words(args))).or_else(|| words::command_answer(&all()))
+        }
+        // The first of two words was taken for a run.
+        ErrorKind::ArgumentConflict => words::answer(&plain_words(args)),
+        ErrorKind::MissingRequiredArgument => words::command_answer(&all()).or_else(|| cli::nothing_to_run(args)),
+        // A flag that should have a value, and has none.
+        ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_some_and(|value| value.is_empty()) => {
+            let flag = text(ContextKind::InvalidArg)?;
+            let name = flag.split(' ').next().unwrap_or(&flag);
+            Some(format!("`{name}` has no value: write `{flag}`, or `{name}=VALUE` where it begins with a dash"))
+        }
+        _ => None,
+    }
 }
 
 /// The words of the command line that are no flags of every command.
@@ -110,7 +136,7 @@ fn run(parsed: Parsed) -> Result<(), Failure> {
     let outcome = runtime.block_on(commands::run(&app, command, variables));
     // Whatever still waits in a thread of its own is given up: nothing hangs on it.
     runtime.shutdown_background();
-    outcome
+    outcome.map_err(|failure| failure.of_home(app.home.path()))
 }
 
 fn trace_to_stderr(verbose: u8) {

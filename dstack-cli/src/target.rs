@@ -5,6 +5,7 @@ use dstack_core::model::state::Run;
 use dstack_core::model::{Name, RunId, Seq};
 use dstack_core::project::nearest;
 
+use crate::commands::some;
 use crate::failure::{Failure, refused};
 use crate::print;
 
@@ -28,10 +29,18 @@ impl Target {
             None => (text, None),
         };
         let name: Name = run.parse().map_err(|error| refused(format!("{error}")))?;
-        let Some((id, run)) = client.run_named(&name).await? else { return Err(unknown(client, &name).await?) };
-        let live = client.state().open_runs().filter(|(_, run)| run.name == name).count();
-        if live > 1 {
-            print::warn(&format!("{live} live runs are named {name}: this is the newest of them"));
+        let (id, run) = match client.run_named(&name).await? {
+            Some(found) => found,
+            None => match by_id(client, run).await? {
+                Some(found) => found,
+                None => return Err(unknown(client, &name).await?),
+            },
+        };
+        let others = client.state().open_runs().filter(|(other, run)| run.name == name && *other != id);
+        let others: Vec<String> = others.map(|(id, _)| id.to_string()).collect();
+        if !others.is_empty() {
+            let line = format!("several live runs are named {name}: this is the newest; by their ids, the others are");
+            print::warn(&format!("{line} {}", some(&others)));
         }
         let workflow = workflow.map(|workflow| place(&run, workflow)).transpose()?;
         Ok(Self { id, run, workflow })
@@ -43,6 +52,12 @@ impl Target {
     }
 }
 
+/// The run of this id, where it is one: of two runs of a name, the older one has no other name.
+async fn by_id(client: &Client, text: &str) -> Result<Option<(RunId, Run)>, Failure> {
+    let Ok(id) = text.parse::<RunId>() else { return Ok(None) };
+    Ok(client.run(id).await?.map(|run| (id, run)))
+}
+
 fn place(run: &Run, text: &str) -> Result<u32, Failure> {
     let found = text.parse::<Name>().ok().and_then(|name| run.workflow_named(&name));
     found.map(|(index, _)| index).ok_or_else(|| {
@@ -50,8 +65,8 @@ fn place(run: &Run, text: &str) -> Result<u32, Failure> {
         match nearest(text, names()) {
             Some(near) => refused(format!("run {} has no workflow {text}: did you mean {near}?", run.name)),
             None => {
-                let known: Vec<_> = names().take(10).collect();
-                refused(format!("run {} has no workflow {text}: it has {}", run.name, known.join(", ")))
+                let known: Vec<String> = names().map(str::to_owned).collect();
+                refused(format!("run {} has no workflow {text}: it has {}", run.name, some(&known)))
             }
         }
     })

@@ -13,6 +13,9 @@ const WORDS: &[(&str, &str)] = &[
     ("token", "no token is needed: there is no server; next is `dstack aws configure`, or `dstack run --local`"),
     ("server", "no server is needed: `dstack run` starts what it needs by itself"),
     ("start", "no server is needed: `dstack run` starts what it needs by itself"),
+    ("help", "it is `--help` here: after a command (`dstack run --help`), or alone for the list of them"),
+    ("up", "it is `dstack run WORKFLOW` here, from .dstack/workflows.yaml"),
+    ("down", "it is `dstack stop RUN` here; `dstack autoscale disable` shuts all runners down"),
     ("apply", "it is `dstack run WORKFLOW` here, from .dstack/workflows.yaml"),
     ("fleet", "it is `dstack autoscale` here: `dstack autoscale allow TYPE --max N --spot`"),
     ("attach", "it is `dstack logs RUN -f` here"),
@@ -47,6 +50,50 @@ const WORDS: &[(&str, &str)] = &[
     ("artifacts push", "artifacts are not uploaded: files of the project travel with each run"),
     ("secrets get", "a secret's value is never shown again; `dstack secrets set NAME` replaces it"),
 ];
+
+/// Flags of other products, each with the line for it.
+const FLAGS: &[(&str, &str)] = &[
+    ("--tag", "tags are not built yet in this version: `dstack run WORKFLOW --name NAME` names a run"),
+    ("--no-jobs", "there are no jobs to leave out: `dstack ps` shows a row for each workflow"),
+    ("--aws-secret-access-key", "a secret is never an argument: `dstack aws configure` asks for it"),
+    ("--env", "`dstack run -- env NAME=VALUE CMD` gives a command variables; a workflow's are in its `env`"),
+    ("--gpus", "it is `--gpu` here: `dstack run --gpu 1 -- CMD`"),
+];
+
+/// The line for a flag of another product.
+pub(crate) fn flag_answer(flag: &str) -> Option<String> {
+    let name = flag.split('=').next().unwrap_or(flag);
+    let (name, line) = FLAGS.iter().find(|(known, _)| *known == name)?;
+    Some(format!("`{name}`: {line}"))
+}
+
+/// The line for a command that does not stand after `--`, where clap found that it makes no sense.
+pub(crate) fn command_answer(words: &[String]) -> Option<String> {
+    if let Some(place) = words.iter().position(|word| word == "--") {
+        let command = words.get(place + 1..)?.join(" ");
+        return match words[..place].iter().find(|word| !word.starts_with('-')).map(String::as_str) {
+            None if command.is_empty() => Some("a command is needed: `dstack --help` lists them".to_owned()),
+            None => Some(format!("a command is run by `dstack run -- {command}`")),
+            Some("run") if command.is_empty() => {
+                Some("nothing stands after `--`: `dstack run -- CMD` runs a command".to_owned())
+            }
+            Some(_) => None,
+        };
+    }
+    // The workflow's name would be the first word that is no flag, so what follows it is a command.
+    let run = words.iter().position(|word| word == "run")?;
+    let start = run + 1 + words[run + 1..].iter().position(|word| !word.starts_with('-'))?;
+    let command = words.get(start..)?;
+    let flags: String = words[run + 1..start].iter().map(|flag| format!("{flag} ")).collect();
+    let is_command = command.get(1).is_some_and(|second| !second.starts_with("--"));
+    is_command.then(|| {
+        format!(
+            "`{}` is taken for the name of a workflow: a command stands after `--`: `dstack run {flags}-- {}`",
+            command[0],
+            command.join(" ")
+        )
+    })
+}
 
 /// The line for a command line that begins with these words, if it is one of another product.
 pub(crate) fn answer(words: &[String]) -> Option<String> {
@@ -94,6 +141,33 @@ mod tests {
                 assert_ne!(command.get_name(), "dstack", "{line}");
             }
         }
+    }
+
+    #[test]
+    fn flags_of_others_are_none_of_ours_and_have_one_line() {
+        fn has(command: &clap::Command, flag: &str) -> bool {
+            command.get_arguments().any(|arg| arg.get_long() == flag.strip_prefix("--"))
+                || command.get_subcommands().any(|child| has(child, flag))
+        }
+        for (flag, _) in FLAGS {
+            assert!(!has(&Cli::command(), flag), "{flag} is ours");
+            let line = flag_answer(&format!("{flag}=x")).expect("it is in the table");
+            assert!(line.contains(flag) && line.contains("`dstack ") && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_command_without_its_dashes_is_shown_where_they_stand() {
+        let answer = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            command_answer(&words).unwrap_or_default()
+        };
+        assert!(answer("run --local echo hi").ends_with("`dstack run --local -- echo hi`"));
+        assert!(answer("run python train.py --epochs 3").ends_with("`dstack run -- python train.py --epochs 3`"));
+        assert!(answer("-- echo hi").ends_with("`dstack run -- echo hi`"));
+        assert!(answer("run --").contains("`dstack run -- CMD`"));
+        assert_eq!(answer("run train --nosuch 3"), "");
+        assert_eq!(answer("ps x y"), "");
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub(crate) struct SetArgs {
     pub result_hold: Option<Span>,
     /// Port of the runners' SSH server; `default` = what the image says, else 22
     #[arg(long, value_name = "N", value_parser = port)]
-    pub ssh_port: Option<Option<u16>>,
+    pub ssh_port: Option<SshPort>,
     /// User to log in as; `default` = what the image says
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
@@ -152,17 +152,24 @@ pub(crate) struct SetArgs {
 }
 
 /// A port; none where the image's own is meant.
-fn port(text: &str) -> Result<Option<u16>, String> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SshPort(pub Option<u16>);
+
+fn port(text: &str) -> Result<SshPort, String> {
     match text.parse() {
-        _ if text == "default" => Ok(None),
-        Ok(port) if port > 0 => Ok(Some(port)),
+        _ if text == "default" => Ok(SshPort(None)),
+        Ok(port) if port > 0 => Ok(SshPort(Some(port))),
         Ok(_) | Err(_) => Err("write a port from 1 to 65535, or `default`".to_owned()),
     }
 }
 
 /// A count of runners.
 fn count(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| "write a whole number from 0".to_owned())
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().map_err(|_| match is_number {
+        true => format!("the most is {}", u32::MAX),
+        false => "write a whole number from 0".to_owned(),
+    })
 }
 
 /// A length of time, where a lone zero needs no unit.

@@ -19,7 +19,7 @@ pub(crate) struct PsArgs {
     #[arg(short, long)]
     pub all: bool,
     /// The newest N runs, over or not
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = runs)]
     pub last: Option<usize>,
     /// Show it again whenever it changes
     #[arg(short, long, conflicts_with = "json")]
@@ -27,6 +27,11 @@ pub(crate) struct PsArgs {
     /// One JSON document instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// A count of runs.
+fn runs(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "write a whole number from 1".to_owned())
 }
 
 /// `logs`
@@ -46,7 +51,7 @@ pub(crate) struct LogsArgs {
     /// Only what was printed since, to within 5 s: `5m`, or a time like 2026-05-01T12:00:00Z
     #[arg(short, long, value_name = "TIME")]
     pub since: Option<String>,
-    /// The bytes that were printed, without prefixes
+    /// The bytes that were printed, without prefixes; secrets stay masked
     #[arg(long)]
     pub raw: bool,
 }

@@ -20,14 +20,15 @@ Examples:
 #[derive(Debug, Parser)]
 #[command(name = "dstack", version, after_help = EXAMPLES, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Cli {
-    /// Folder of the log, the output and everything else that is kept (default: ~/.dstack) [env: DSTACK_HOME]
+    /// Folder of the log, the output and everything else that is kept (default: ~/.dstack) [env: DSTACK_HOME]; a relative
+    /// one is below the folder of `-C`
     // The variable is read elsewhere: an argument with a value from the environment would stand in each line of usage.
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
     /// Act as if started in this folder
     #[arg(short = 'C', global = true, value_name = "DIR")]
     pub folder: Option<PathBuf>,
-    /// Tell more on standard error; twice: everything
+    /// Tell on standard error which home is used and what is done; twice and thrice: more
     #[arg(short = 'v', global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// What to do.

@@ -42,7 +42,7 @@ pub(crate) struct RunArgs {
     /// Accept workflows that no allowed rule can start; they wait
     #[arg(long)]
     pub queue: bool,
-    /// Show output as the bytes that were printed, without prefixes
+    /// Show output as the bytes that were printed, without prefixes; secrets stay masked
     #[arg(long)]
     pub raw: bool,
     /// What the command needs.

@@ -13,6 +13,7 @@ fn parsed(line: &str) -> Result<Parsed, clap::Error> {
     match parse(&args(line)) {
         Ok(parsed) => Ok(parsed),
         Err(ParseError::Clap(error)) => Err(error),
+        Err(ParseError::Value(line)) => Err(clap::Error::raw(clap::error::ErrorKind::InvalidValue, line)),
         Err(ParseError::Project(error)) => panic!("the project is in order: {error}"),
     }
 }
@@ -99,6 +100,26 @@ fn declared_variables_are_flags_in_both_spellings() {
     given.sort();
     let expected = [("batch_size", "16"), ("batch_size", "32"), ("epochs", "-3"), ("gpu", "2")];
     assert_eq!(given, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn a_flag_is_never_the_value_of_a_variable_before_it() {
+    let folder = project();
+    for line in [
+        "run train --epochs --local",
+        "run train --epochs -d",
+        "run train --epochs",
+        "run train --epochs --batch_size 3",
+    ] {
+        let error = in_project(folder.path(), &format!("dstack -C PROJECT {line}")).expect_err("there is no value");
+        assert_eq!(error.exit_code(), 2, "{line}: {error}");
+    }
+    for (value, given) in [("-3", "-3"), ("-0.5", "-0.5"), ("-1e-5", "-1e-5"), ("-O3", "-O3")] {
+        let line = format!("dstack -C PROJECT run train --epochs {value}");
+        assert_eq!(in_project(folder.path(), &line).expect("it is a number").variables[0].1, given);
+    }
+    let line = "dstack -C PROJECT run train --epochs=--local";
+    assert_eq!(in_project(folder.path(), line).expect("it is meant").variables[0].1, "--local");
 }
 
 #[test]

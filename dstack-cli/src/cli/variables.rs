@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory, FromArgMatches};
 use dstack_core::model::Name;
 use dstack_core::project::{Declared, Project, ProjectError};
 
-use super::Cli;
+use super::{Cli, listing};
 
 /// The command line as it was read.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Parsed {
 pub(crate) enum ParseError {
     /// It makes no sense, or asks for help.
     Clap(clap::Error),
+    /// A variable has no value; the line says what to write.
+    Value(String),
     /// It might make sense if the project's files did.
     Project(ProjectError),
 }
@@ -52,15 +54,25 @@ pub(crate) fn parse(args: &[OsString]) -> Result<Parsed, ParseError> {
     };
     let flags = Flags::new(&declared);
     let command = flags.add_to(Cli::command(), target.as_ref().map_or("", |target| &target.workflow));
+    let command = listing::add_to(command, args);
+    if let Some(line) = flags.without_value(&command, args) {
+        return Err(ParseError::Value(line));
+    }
     let matches = match (command.try_get_matches_from(args), problem) {
         (Ok(matches), _) => matches,
-        (Err(error), Some(problem)) if error.kind() == ErrorKind::UnknownArgument => {
+        // A word too many is no flag that the files could know.
+        (Err(error), Some(problem)) if error.kind() == ErrorKind::UnknownArgument && is_flag(&error) => {
             return Err(ParseError::Project(problem));
         }
         (Err(error), _) => return Err(error.into()),
     };
     let (variables, warnings) = flags.read(&matches);
     Ok(Parsed { cli: Cli::from_arg_matches(&matches)?, variables, warnings })
+}
+
+/// Whether what makes no sense looks like a flag.
+fn is_flag(error: &clap::Error) -> bool {
+    matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(text)) if text.starts_with('-'))
 }
 
 /// The workflow that is to be run, as far as can be told before the flags are known.
@@ -175,6 +187,28 @@ impl<'a> Flags<'a> {
                 ))
             }
         })
+    }
+
+    /// The line for a variable that a flag of the command follows, which is not meant as its value.
+    fn without_value(&self, command: &clap::Command, args: &[OsString]) -> Option<String> {
+        let run = command.find_subcommand("run")?;
+        let words: Vec<_> = args.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--").collect();
+        let is_variable = |word: &str| {
+            let name = word.strip_prefix("--").map(canonical);
+            name.is_some_and(|name| self.flags.iter().any(|declared| canonical(&declared.name) == name))
+        };
+        let is_flag = |word: &str| {
+            let mut known = command.get_arguments().chain(run.get_arguments());
+            let name = word.split('=').next().unwrap_or(word);
+            match (name.strip_prefix("--"), word.strip_prefix('-').map(|rest| rest.chars().collect::<Vec<_>>())) {
+                (Some(long), _) => is_variable(name) || long == "help" || known.any(|arg| arg.get_long() == Some(long)),
+                (None, Some(shorts)) => matches!(*shorts, [short] if known.any(|arg| arg.get_short() == Some(short))),
+                (None, None) => false,
+            }
+        };
+        let pair = words.windows(2).find(|pair| is_variable(&pair[0]) && is_flag(&pair[1]))?;
+        let (name, next) = (&pair[0], &pair[1]);
+        Some(format!("`{name}` has no value: write `{name} VALUE`, or `{name}={next}` if that is its value"))
     }
 
     fn read(&self, matches: &ArgMatches) -> (Vec<(String, String)>, Vec<String>) {

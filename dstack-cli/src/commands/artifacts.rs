@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dstack_core::archive::{Entry, EntryKind, Limits, list as list_archive, unpack};
 use dstack_core::blob::{BlobStore, Manifest, Payload};
-use dstack_core::model::state::Workflow;
+use dstack_core::model::state::{Run, Workflow};
 use dstack_core::model::{Bytes, RunId};
 use serde_json::json;
 
@@ -81,13 +81,36 @@ async fn list(app: &App, args: &ListArgs) -> Result<(), Failure> {
     print::results(text.as_bytes())?;
     if !behind.is_empty() {
         let names: Vec<_> = behind.iter().map(|(workflow, link)| clean(&format!("{workflow}: {link}"))).collect();
-        print::warn(&format!(
-            "{} were not kept, since they lead out of the artifact or nowhere: {}",
-            links(names.len()),
-            some(&names)
-        ));
+        print::warn(&not_kept(&names));
     }
     Ok(())
+}
+
+/// Runs with more workflows are not asked about one by one.
+const ASKED_MAX: usize = 200;
+
+/// The line for links in the artifacts of a run that were not kept, if any were not.
+pub(super) async fn left_behind(app: &App, run: &Run) -> Option<String> {
+    if run.workflows.len() > ASKED_MAX {
+        return None;
+    }
+    let (blobs, _) = app.stores().await.ok()?;
+    let mut names = Vec::new();
+    for workflow in &run.workflows {
+        // What cannot be read now is told by `dstack artifacts`.
+        let Some(manifest) = workflow.manifest else { continue };
+        let Ok(bytes) = blobs.get(manifest).await else { continue };
+        let Ok(reader) = bytes.reader() else { continue };
+        let Ok(manifest) = serde_json::from_reader::<_, Manifest>(reader) else { continue };
+        names.extend(manifest.left_behind.iter().map(|link| clean(&format!("{}: {link}", workflow.spec.name))));
+    }
+    (!names.is_empty()).then(|| not_kept(&names))
+}
+
+fn not_kept(names: &[String]) -> String {
+    let (count, verb) = (links(names.len()), if names.len() == 1 { "was" } else { "were" });
+    let leads = if names.len() == 1 { "it leads" } else { "they lead" };
+    format!("{count} {verb} not kept, since {leads} out of the artifact or nowhere: {}", some(names))
 }
 
 fn links(count: usize) -> String {
@@ -124,7 +147,7 @@ fn rows(app: &App, files: &[File]) -> String {
         };
         vec![file.workflow.clone(), path, Bytes(file.entry.size).to_string()]
     });
-    table(&["WORKFLOW", "PATH", "SIZE"], rows, app.terminal.stdout)
+    table(&["WORKFLOW", "PATH", "SIZE"], rows, app.terminal.columns())
 }
 
 fn totals(app: &App, files: &[File]) -> String {
@@ -144,7 +167,7 @@ fn totals(app: &App, files: &[File]) -> String {
     let rows = sums
         .into_iter()
         .map(|(workflow, artifact, count, size)| vec![workflow, artifact, count.to_string(), Bytes(size).to_string()]);
-    table(&["WORKFLOW", "ARTIFACT", "FILES", "SIZE"], rows, app.terminal.stdout)
+    table(&["WORKFLOW", "ARTIFACT", "FILES", "SIZE"], rows, app.terminal.columns())
 }
 
 async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
@@ -180,18 +203,22 @@ async fn download(app: &App, args: &DownloadArgs) -> Result<(), Failure> {
     let plural = if files == 1 { "file" } else { "files" };
     print::say(&format!("{files} {plural} ({}) are in {}", Bytes(size), root.display()));
     if !behind.is_empty() {
-        print::warn(&format!(
-            "{} were not kept, since they lead out of the artifact or nowhere: {}",
-            links(behind.len()),
-            some(&behind)
-        ));
+        print::warn(&not_kept(&behind));
     }
     Ok(())
 }
 
 /// Refuses if a file that is there differs from the one that would be laid over it.
 fn refuse_to_overwrite(archive: &Payload, into: &Path, run: RunId) -> Result<(), Failure> {
-    let there: Vec<Entry> = list_archive(archive.reader()?)?
+    let all = list_archive(archive.reader()?)?;
+    let in_the_way = all.iter().find_map(|entry| no_folder(into, entry));
+    if let Some(path) = in_the_way {
+        return Err(refused(format!(
+            "{} is there already, and is no folder: `--force` replaces it, `--output DIR` names another folder",
+            clean(&path.display().to_string())
+        )));
+    }
+    let there: Vec<Entry> = all
         .into_iter()
         .filter(|entry| entry.kind != EntryKind::Folder && into.join(&entry.path).symlink_metadata().is_ok())
         .collect();
@@ -216,6 +243,15 @@ fn refuse_to_overwrite(archive: &Payload, into: &Path, run: RunId) -> Result<(),
         "files that differ are there already ({}): `--force` overwrites them, `--output DIR` names another folder",
         some(&different)
     )))
+}
+
+/// What stands, below the folder, where a folder of this entry is to be and is none itself: a link to one is its user's.
+fn no_folder(into: &Path, entry: &Entry) -> Option<PathBuf> {
+    let path = Path::new(&entry.path);
+    let itself = (entry.kind == EntryKind::Folder).then_some(path);
+    let folders = itself.into_iter().chain(path.ancestors().skip(1)).filter(|folder| !folder.as_os_str().is_empty());
+    let mut folders = folders.map(|folder| into.join(folder));
+    folders.find(|folder| folder.symlink_metadata().is_ok_and(|facts| !facts.is_dir()))
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

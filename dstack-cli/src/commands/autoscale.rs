@@ -1,8 +1,8 @@
 //! `dstack autoscale …`: rules and settings.
 
 use dstack_core::model::event::RunnerStopping;
-use dstack_core::model::state::{Rule, RunnerPhase};
-use dstack_core::model::{Command, Event, Record, Rejection, RuleFilter, RuleKey, RunnerId, State};
+use dstack_core::model::state::{Rule, RunnerPhase, Unavailable};
+use dstack_core::model::{Command, Event, Record, Rejection, RuleFilter, RuleKey, RunnerId, Scope, State};
 use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::background;
 use crate::cli::{AllowArgs, AutoscaleCommand, InfoArgs, RemoveArgs, WaitArgs};
 use crate::failure::{Failure, refused};
 use crate::print;
-use crate::view::table;
+use crate::view::{clean, table};
 
 pub(crate) async fn run(app: &App, command: AutoscaleCommand) -> Result<(), Failure> {
     match command {
@@ -155,6 +155,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         return print::json(&json!({
             "enabled": state.is_enabled(),
             "rules": rules,
+            "refused_credentials": state.credentials().iter().map(refusal_json).collect::<Vec<_>>(),
             "settings": settings::document(state.settings()),
         }));
     }
@@ -163,6 +164,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         text += "no instance type is allowed: `dstack autoscale allow local --max 1 --on-demand` allows this machine\n";
     } else {
         let heads = [
+            "PROVIDER",
             "INSTANCE TYPE",
             "PURCHASE TYPE",
             "MAXIMUM",
@@ -172,10 +174,17 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
             "MEMORY",
             "GPU",
             "AN HOUR",
+            "UNAVAILABLE UNTIL",
             "STATUS",
         ];
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
-        text += &table(&heads, rows, app.terminal.stdout);
+        text += &table(&heads, rows, app.terminal.columns());
+    }
+    for (scope, refused) in state.credentials() {
+        let again = refused.until.map(|until| format!(", the next try is at {}", crate::view::local_time(until)));
+        let again = again.unwrap_or_default();
+        text += &clean(&format!("the credentials of {scope} are not accepted{again}: {}", refused.why));
+        text.push('\n');
     }
     text += &settings::lines(state.settings());
     print::results(text.as_bytes())
@@ -204,6 +213,22 @@ fn obstacle(state: &State, rule: &Rule) -> Option<(String, Option<dstack_core::m
     Some((first.why.clone(), first.until))
 }
 
+fn refusal_json((scope, refused): (&Scope, &Unavailable)) -> Value {
+    json!({
+        "provider": scope.provider,
+        "account": scope.account,
+        "region": scope.region,
+        "until": refused.until.map(|at| at.to_string()),
+        "reason": refused.why,
+    })
+}
+
+/// A zone where there is none of the rule's machines now; no name stands for all zones.
+fn zone_json((zone, known): (&String, &Unavailable)) -> Value {
+    let zone = Some(zone).filter(|zone| !zone.is_empty());
+    json!({ "zone": zone, "until": known.until.map(|at| at.to_string()), "reason": known.why })
+}
+
 fn rule_json(state: &State, key: &RuleKey, rule: &Rule) -> Value {
     let obstacle = obstacle(state, rule);
     let by_phase: serde_json::Map<String, Value> =
@@ -220,6 +245,7 @@ fn rule_json(state: &State, key: &RuleKey, rule: &Rule) -> Value {
         "cpu_milli": rule.offering.cpu.0,
         "memory_bytes": rule.offering.memory.0,
         "price_micro_usd_hour": rule.price().map(|price| price.0),
+        "unavailable": rule.unavailable.iter().filter(|(_, known)| known.holds(state.at())).map(zone_json).collect::<Vec<_>>(),
         "unavailable_until": obstacle.as_ref().and_then(|(_, until)| until.map(|at| at.to_string())),
         "reason": obstacle.map(|(why, _)| why),
         "blocked": rule.blocked,
@@ -230,12 +256,12 @@ fn rule_row(state: &State, key: &RuleKey, rule: &Rule) -> Vec<String> {
     let offering = &rule.offering;
     let live = phases(state, key).into_iter().filter(|(_, count)| *count > 0);
     let live: Vec<_> = live.map(|(name, count)| format!("{count} {name}")).collect();
-    let status = obstacle(state, rule).map(|(why, until)| match until {
-        Some(until) => format!("{why}, until {}", crate::view::local_time(until)),
-        None => why,
-    });
+    let obstacle = obstacle(state, rule);
+    let until = obstacle.as_ref().and_then(|(_, until)| until.map(crate::view::local_time));
+    let status = obstacle.map(|(why, _)| why);
     let gpu = offering.gpus.as_ref().map(|gpus| format!("{}x{}", gpus.count, gpus.name));
     vec![
+        key.provider.clone(),
         key.instance_type.clone(),
         key.purchase.to_string(),
         rule.max.to_string(),
@@ -245,6 +271,7 @@ fn rule_row(state: &State, key: &RuleKey, rule: &Rule) -> Vec<String> {
         offering.memory.to_string(),
         gpu.unwrap_or_else(|| "-".to_owned()),
         rule.price().map_or_else(|| "-".to_owned(), |price| price.to_string()),
+        until.unwrap_or_else(|| "-".to_owned()),
         status.unwrap_or_else(|| "ok".to_owned()),
     ]
 }

@@ -18,7 +18,15 @@ struct Finding {
 }
 
 pub(crate) async fn run(app: &App, args: &CheckArgs) -> Result<(), Failure> {
-    let Finding { records, bad } = find(app).await?;
+    let Finding { records, bad } = match find(app).await.map_err(|failure| failure.of_home(app.home.path())) {
+        Ok(finding) => finding,
+        Err(failure) => {
+            if args.json {
+                print::json(&json!({ "records": 0, "ok": false, "bad_seq": null, "error": failure.line() }))?;
+            }
+            return Err(failure);
+        }
+    };
     if args.json {
         print::json(&json!({
             "records": records,

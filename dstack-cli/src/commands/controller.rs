@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::background;
 use crate::cli::ControllerArgs;
 use crate::failure::{Failure, refused};
+use crate::presence::Presence;
 use crate::print;
 use crate::view::Overview;
 
@@ -27,7 +28,9 @@ pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure>
     let interrupt = interrupted();
     tokio::pin!(interrupt);
     let mut is_told = false;
+    let before = Presence::of(&app.home);
     loop {
+        before.check()?;
         let lock = match app.home.try_lock()? {
             Some(lock) => lock,
             None => {
@@ -41,20 +44,22 @@ pub(crate) async fn run(app: &App, args: &ControllerArgs) -> Result<(), Failure>
                 }
             }
         };
+        let mut controller = controller(app).await?;
+        let presence = Presence::of_open(&app.home)?;
         if !std::mem::replace(&mut is_told, true) || !args.until_idle {
             print::say(&format!("controller of {}: Ctrl-C ends it, and no run", app.home.path().display()));
         }
-        let mut controller = controller(app).await?;
         if !args.until_idle {
-            return controller.run(interrupt.as_mut()).await.map_err(failure);
+            let run = controller.run(interrupt.as_mut());
+            return unless_lost(&presence, run).await?.map_err(failure);
         }
         let is_interrupted = {
-            let run = controller.run_until_idle();
+            let run = unless_lost(&presence, controller.run_until_idle());
             tokio::pin!(run);
             tokio::select! {
                 biased;
                 () = &mut interrupt => true,
-                outcome = &mut run => { outcome.map_err(failure)?; false }
+                outcome = &mut run => { outcome?.map_err(failure)?; false }
             }
         };
         if is_interrupted || leave(&mut controller, lock).await? {
@@ -90,7 +95,14 @@ async fn behind(app: &App) -> Result<(), Failure> {
         let Some(lock) = app.home.try_lock()? else { return Ok(()) };
         tracing::info!(pid = std::process::id(), "a controller begins");
         let mut controller = controller(app).await?;
-        let outcome = controller.run_until_idle().await;
+        let presence = Presence::of_open(&app.home)?;
+        let outcome = match unless_lost(&presence, controller.run_until_idle()).await {
+            Ok(outcome) => outcome,
+            Err(lost) => {
+                tracing::error!(%lost, "the controller ends");
+                return Err(lost);
+            }
+        };
         if let Err(error) = &outcome {
             tracing::error!(%error, "the controller gives up");
         }
@@ -99,6 +111,15 @@ async fn behind(app: &App) -> Result<(), Failure> {
             tracing::info!("nothing is left to do");
             return Ok(());
         }
+    }
+}
+
+/// What comes of the work, unless the home goes away meanwhile: whoever works on would make it anew.
+async fn unless_lost<T>(presence: &Presence, work: impl Future<Output = T>) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        failure = presence.lost() => Err(failure),
+        outcome = work => Ok(outcome),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::cli::EventsArgs;
 use crate::failure::{DETACHED, Failure};
 use crate::interrupt::interrupts;
+use crate::presence::Presence;
 use crate::print;
 use crate::view::{event_json, event_line};
 
@@ -31,7 +32,9 @@ pub(crate) async fn run(app: &App, args: &EventsArgs) -> Result<(), Failure> {
                 () = tokio::time::sleep(LOOK_EVERY) => continue,
             }
         };
+        let presence = Presence::of(&app.home);
         loop {
+            presence.check()?;
             let records = store.read(place, READ_LIMIT).await?;
             if records.is_empty() {
                 if !args.follow {
@@ -40,6 +43,7 @@ pub(crate) async fn run(app: &App, args: &EventsArgs) -> Result<(), Failure> {
                 tokio::select! {
                     biased;
                     _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
+                    failure = presence.lost() => return Err(failure),
                     () = store.wait(place) => {}
                 }
                 continue;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dstack_core::Client;
 use dstack_core::blob::OutputStore;
 use dstack_core::model::state::{Phase, Run};
-use dstack_core::model::{At, AttemptId, RunId, WorkflowId};
+use dstack_core::model::{At, AttemptId, Record, RunId, WorkflowId};
+use dstack_core::secret::{Secret, SecretFile};
 
 use crate::app::{App, Terminal};
 use crate::failure::Failure;
@@ -29,6 +30,9 @@ pub(crate) struct Follow {
     run: RunId,
     only: Option<u32>,
     view: OutputView,
+    secrets: SecretFile,
+    /// Values that are masked by now.
+    masked: Vec<Secret>,
     pub(crate) live: Live,
     cursors: BTreeMap<u32, Cursor>,
     ended: BTreeSet<u32>,
@@ -52,16 +56,17 @@ impl Follow {
     /// Follows a run, or one workflow of it, from the beginning.
     ///
     /// # Errors
-    /// When the secrets that are to be masked cannot be read.
+    /// When there is no way to the output.
     pub(crate) async fn new(app: &App, id: RunId, run: &Run, only: Option<u32>, is_raw: bool) -> Result<Self, Failure> {
         let count = if only.is_some() { 1 } else { run.workflows.len() };
         let names = run.workflows.iter().map(|workflow| workflow.spec.name.as_str());
-        let secrets = if is_raw { Vec::new() } else { app.home.secrets().values()? };
         Ok(Self {
             outputs: app.stores().await?.1,
             run: id,
             only,
-            view: OutputView::new(form(app.terminal, count, is_raw), names).masking(secrets),
+            view: OutputView::new(form(app.terminal, count, is_raw), names),
+            secrets: app.home.secrets(),
+            masked: Vec::new(),
             live: Live::new(app.terminal.stderr, app.terminal.width),
             cursors: BTreeMap::new(),
             ended: BTreeSet::new(),
@@ -123,9 +128,22 @@ impl Follow {
                 return Ok(());
             }
             *offset += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            self.mask()?;
             let shown = self.view.push(attempt.workflow.index, &bytes);
             self.live.results(&shown)?;
         }
+    }
+
+    /// Masks what is secret by now. Values may have come since: what was printed is read before they are, so each that is
+    /// in it is known.
+    fn mask(&mut self) -> Result<(), Failure> {
+        let secrets = self.secrets.values()?;
+        let is_same = |(one, other): (&Secret, &Secret)| one.expose() == other.expose();
+        if secrets.len() != self.masked.len() || !secrets.iter().zip(&self.masked).all(is_same) {
+            self.masked.clone_from(&secrets);
+            self.view.mask(secrets);
+        }
+        Ok(())
     }
 
     fn end(&mut self, index: u32) -> Result<(), Failure> {
@@ -148,7 +166,17 @@ impl Follow {
 
 /// The run as the log has it now.
 pub(crate) async fn current(client: &mut Client, id: RunId, known: &mut Run) -> Result<At, Failure> {
-    let head = client.refresh().await?;
+    current_with(client, id, known, |_| {}).await
+}
+
+/// The run as the log has it now, with each record that is new.
+pub(crate) async fn current_with(
+    client: &mut Client,
+    id: RunId,
+    known: &mut Run,
+    show: impl FnMut(&Record),
+) -> Result<At, Failure> {
+    let head = client.refresh_with(show).await?;
     if let Some(run) = client.state().runs().get(&id) {
         known.clone_from(run);
     } else if let Some(run) = client.run(id).await? {

@@ -9,9 +9,11 @@ use dstack_core::model::{At, AttemptId, Event, WorkflowId};
 
 use super::follow::{Follow, current};
 use crate::app::App;
+use crate::background::{self, Driver};
 use crate::cli::LogsArgs;
 use crate::failure::{DETACHED, Failure};
 use crate::interrupt::interrupts;
+use crate::presence::Presence;
 use crate::print;
 use crate::target::{Target, before};
 use crate::view::{outcome_words, since};
@@ -22,7 +24,7 @@ const READ_LIMIT: usize = 10_000;
 
 pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
     let mut interrupts = interrupts()?;
-    let (mut client, now) = app.read().await?;
+    let (mut client, mut now) = app.read().await?;
     let Target { id, mut run, workflow } = Target::find(&client, &args.run).await?;
     let mut follow = Follow::new(app, id, &run, workflow, args.raw).await?;
     if let Some(text) = &args.since {
@@ -41,15 +43,22 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
             print::say(&format!("{}: has not started yet: `dstack ps {}` says why", workflow.spec.name, run.name));
         }
     }
+    let presence = Presence::of_open(&app.home)?;
+    let mut driver = Driver::default();
     loop {
+        presence.check()?;
         follow.pump(&run).await?;
         let is_over = match workflow {
             Some(index) => run.workflow(index).is_none_or(|workflow| workflow.is_over()),
             None => run.is_over(),
         };
         if is_over || !args.follow {
+            if !is_over && let Some(line) = background::obstacle(&app.home, client.state(), now).await {
+                print::say(&line);
+            }
             return follow.finish();
         }
+        driver.ensure(app, client.state(), now, |line| follow.live.say(line))?;
         let lines = follow.unfinished();
         follow.live.draw(lines);
         let seq = client.state().seq();
@@ -62,7 +71,7 @@ pub(crate) async fn run(app: &App, args: &LogsArgs) -> Result<(), Failure> {
             () = client.store().wait(seq) => {}
             () = tokio::time::sleep(PUMP_EVERY) => {}
         }
-        current(&mut client, id, &mut run).await?;
+        now = current(&mut client, id, &mut run).await?;
     }
 }
 

@@ -21,6 +21,8 @@ mod shrink;
 mod stop;
 mod submission;
 
+pub(crate) use submission::some;
+
 use crate::app::App;
 use crate::cli::Command;
 use crate::failure::{Failure, refused};

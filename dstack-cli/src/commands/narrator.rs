@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use dstack_core::model::state::Run;
-use dstack_core::model::{At, MicroUsd, RunId, RunnerId, Span, State};
+use dstack_core::model::state::{Phase, Run};
+use dstack_core::model::{At, AttemptId, Event, Exit, MicroUsd, Record, RunId, RunnerId, Span, State};
 
 use crate::view::{Overview, PhaseName, Row};
 
@@ -19,9 +19,36 @@ pub(crate) struct Narrator {
     /// The newest attempt of each workflow whose loss was told.
     lost: BTreeMap<usize, u32>,
     rows: Vec<Row>,
+    /// Exits that may be tried again.
+    exits: Vec<(AttemptId, Exit)>,
 }
 
 impl Narrator {
+    /// Takes note of what the state does not keep: how an attempt ended that another follows.
+    pub(crate) fn note(&mut self, run: RunId, record: &Record) {
+        match record.event() {
+            Some(Event::AttemptExited(event)) if event.attempt.workflow.run == run && !event.exit.is_success() => {
+                self.exits.push((event.attempt, event.exit));
+            }
+            _ => {}
+        }
+    }
+
+    /// Lines about attempts that failed and are tried again.
+    fn retries(&mut self, run: &Run) -> Vec<String> {
+        let mut lines = Vec::new();
+        self.exits.retain(|(attempt, exit)| {
+            let Some(workflow) = run.workflow(attempt.workflow.index) else { return false };
+            let is_tried_again = workflow.attempt > attempt.number || workflow.phase == Phase::Waiting;
+            if is_tried_again {
+                let name = &workflow.spec.name;
+                lines.push(format!("{name}: attempt {} failed: {exit}; it is tried again", attempt.number));
+            }
+            !is_tried_again && !workflow.is_over()
+        });
+        lines
+    }
+
     /// Lines about what has changed.
     pub(crate) fn look(&mut self, state: &State, now: At, id: RunId, run: &Run) -> Vec<String> {
         self.rows = Overview::new(state, now).rows(id, run);
@@ -32,7 +59,7 @@ impl Narrator {
         if self.rows.len() > TOLD_ONE_BY_ONE_MAX {
             return Vec::new();
         }
-        let mut lines = Vec::new();
+        let mut lines = self.retries(run);
         for (index, row) in self.rows.iter().enumerate() {
             if let Some((attempt, loss)) = loss(row).filter(|(attempt, _)| self.lost.get(&index) != Some(attempt)) {
                 lines.push(format!("{}: {}", row.workflow, why(state, &format!("{loss}; it starts over"))));
@@ -141,10 +168,7 @@ fn line(state: &State, row: &Row) -> Option<String> {
         }
         PhaseName::Stopping => "stopping".to_owned(),
         PhaseName::Succeeded => format!("succeeded{took}"),
-        PhaseName::Failed if !row.missing.is_empty() => {
-            format!("failed{took}: artifact missing: {}", row.missing.join(", "))
-        }
-        PhaseName::Failed => format!("failed{took}: {reason}"),
+        PhaseName::Failed => format!("failed{took}: {}", row.reason_words()),
         PhaseName::Stopped => "stopped".to_owned(),
         PhaseName::Skipped => format!("never ran: {reason}"),
         PhaseName::Lost => format!("lost{took}: {reason}"),
@@ -153,6 +177,8 @@ fn line(state: &State, row: &Row) -> Option<String> {
 
 /// Reasons that are over in a moment, or that the order of the workflows says already.
 fn is_passing(reason: &str) -> bool {
+    // That an attempt failed is told with its exit.
+    let reason = reason.split_once("is tried again; ").map_or(reason, |(_, rest)| rest);
     ["about to start", "a runner is about", "waits for", "its turn"].iter().any(|start| reason.starts_with(start))
 }
 

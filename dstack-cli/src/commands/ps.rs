@@ -2,20 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use dstack_core::Client;
 use dstack_core::model::state::Run;
-use dstack_core::model::{At, RunId};
+use dstack_core::model::{At, RunId, Seq};
 use serde_json::json;
 
 use crate::app::App;
+use crate::background::{self, Driver};
 use crate::cli::PsArgs;
 use crate::failure::{DETACHED, Failure};
 use crate::interrupt::interrupts;
+use crate::presence::Presence;
 use crate::print;
 use crate::target::Target;
 use crate::view::{Overview, Row, ago, table};
 
+/// How often ages are shown anew.
+const REDRAW_EVERY: Duration = Duration::from_secs(1);
 /// Runs that `-a` shows, and those that are not over.
 const MOST_RUNS: usize = 1_000;
 
@@ -27,21 +32,60 @@ pub(crate) async fn run(app: &App, args: &PsArgs) -> Result<(), Failure> {
         let rows: Vec<_> = rows.iter().map(Row::json).collect();
         return print::json(&json!({ "workflows": rows }));
     }
-    loop {
-        let text = page(app, &client, now, args).await?;
-        if !args.watch {
-            return print::results(text.as_bytes());
+    if !args.watch {
+        print::results(page(app, &client, now, args).await?.as_bytes())?;
+        if let Some(line) = background::obstacle(&app.home, client.state(), now).await {
+            print::say(&line);
         }
-        // Clears the screen, where there is one.
-        let clear = if app.terminal.stdout { "\u{1b}[H\u{1b}[2J" } else { "" };
-        print::results(format!("{clear}{text}").as_bytes())?;
+        return Ok(());
+    }
+    let presence = Presence::of(&app.home);
+    let mut driver = Driver::default();
+    let mut screen = Screen::new(app.terminal.can_draw);
+    loop {
+        presence.check()?;
+        driver.ensure(app, client.state(), now, print::say)?;
+        screen.show(client.state().seq(), &page(app, &client, now, args).await?)?;
         let seq = client.state().seq();
         tokio::select! {
             biased;
             _ = interrupts.recv() => return Err(Failure::Code(DETACHED)),
+            // A log that does not grow wakes nobody, but ages do.
             () = client.store().wait(seq) => {}
+            () = tokio::time::sleep(REDRAW_EVERY) => {}
         }
         now = client.refresh().await?.now;
+    }
+}
+
+/// The way out of a page that is shown again and again.
+const WAY_OUT: &str = "Ctrl-C leaves; the work goes on";
+
+/// Where pages follow each other: a terminal shows the newest alone, everything else gets one for each change.
+struct Screen {
+    can_draw: bool,
+    /// The place in the log of the last page.
+    shown: Option<Seq>,
+}
+
+impl Screen {
+    const fn new(can_draw: bool) -> Self {
+        Self { can_draw, shown: None }
+    }
+
+    fn show(&mut self, seq: Seq, page: &str) -> Result<(), Failure> {
+        let before = self.shown.replace(seq);
+        if self.can_draw {
+            return print::results(format!("\u{1b}[H\u{1b}[2J{page}{WAY_OUT}\n").as_bytes());
+        }
+        match before {
+            Some(before) if before == seq => Ok(()),
+            Some(_) => print::results(format!("\n{page}").as_bytes()),
+            None => {
+                print::say(WAY_OUT);
+                print::results(page.as_bytes())
+            }
+        }
     }
 }
 
@@ -59,7 +103,7 @@ async fn page(app: &App, client: &Client, now: At, args: &PsArgs) -> Result<Stri
     }
     let heads = ["RUN", "WORKFLOW", "PHASE", "ATTEMPT", "RUNNER", "SINCE", "REASON"];
     let mut text = note.to_owned();
-    text += &table(&heads, shown.iter().map(|row| cells(row, now)), app.terminal.stdout);
+    text += &table(&heads, shown.iter().map(|row| cells(row, now)), app.terminal.columns());
     if !client.state().is_enabled() {
         let _ = writeln!(text, "autoscaling is disabled: `dstack autoscale enable` lets workflows start");
     }
@@ -71,11 +115,7 @@ fn cells(row: &Row, now: At) -> Vec<String> {
         ("failed", Some(code)) => format!("failed ({code})"),
         (phase, _) => phase.to_owned(),
     };
-    let reason = if row.missing.is_empty() {
-        row.reason.clone().unwrap_or_default()
-    } else {
-        format!("artifact missing: {}", row.missing.join(", "))
-    };
+    let reason = row.reason_words();
     vec![
         row.run.clone(),
         row.workflow.clone(),

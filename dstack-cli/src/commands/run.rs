@@ -9,14 +9,16 @@ use dstack_core::model::{
 };
 use dstack_core::{Client, ClientError};
 
-use super::follow::{Follow, current};
+use super::artifacts::left_behind;
+use super::follow::{Follow, current_with};
 use super::narrator::Narrator;
 use super::submission::{Work, files, pack, work};
 use crate::app::{App, LOCAL};
-use crate::background;
+use crate::background::{self, Driver};
 use crate::cli::RunArgs;
 use crate::failure::{DETACHED, Failure, refused};
 use crate::interrupt::interrupts;
+use crate::presence::Presence;
 use crate::print;
 use crate::run_name;
 use crate::view::needs_words;
@@ -28,8 +30,6 @@ const LARGE_RUN: usize = 200;
 const BREATHER: u32 = 9;
 /// How often output is looked for.
 const PUMP_EVERY: Duration = Duration::from_millis(50);
-/// How often it is looked whether a controller is live.
-const CONTROLLER_EVERY: Duration = Duration::from_secs(1);
 /// How long a second Ctrl-C is waited for.
 const SECOND_PRESS: Duration = Duration::from_millis(600);
 
@@ -209,7 +209,8 @@ struct Attached<'a> {
     now: At,
     follow: Follow,
     narrator: Narrator,
-    looked_for_controller: Instant,
+    presence: Presence,
+    driver: Driver,
     is_stopping: bool,
 }
 
@@ -221,8 +222,19 @@ impl<'a> Attached<'a> {
         let now = client.state().at();
         let follow = Follow::new(app, id, &run, None, is_raw).await?;
         let narrator = Narrator::default();
-        let looked_for_controller = Instant::now();
-        Ok(Self { app, client, id, run, now, follow, narrator, looked_for_controller, is_stopping: false })
+        let presence = Presence::of_open(&app.home)?;
+        Ok(Self {
+            app,
+            client,
+            id,
+            run,
+            now,
+            follow,
+            narrator,
+            presence,
+            driver: Driver::default(),
+            is_stopping: false,
+        })
     }
 
     async fn follow(mut self) -> Result<(), Failure> {
@@ -230,17 +242,19 @@ impl<'a> Attached<'a> {
         loop {
             let began = Instant::now();
             let before = self.client.state().seq();
-            self.now = current(&mut self.client, self.id, &mut self.run).await?;
+            self.presence.check()?;
+            let Self { client, id, run, narrator, .. } = &mut self;
+            self.now = current_with(client, *id, run, |record| narrator.note(*id, record)).await?;
             // What a workflow printed comes before the news of its end.
             match self.follow.pump(&self.run).await {
-                Err(Failure::PipeClosed) => return self.unread(),
+                Err(Failure::PipeClosed) => return self.unread().await,
                 pumped => pumped?,
             }
             if self.client.state().seq() != before || self.narrator.is_new() {
                 self.narrate();
             }
             if self.run.is_over() {
-                return self.end();
+                return self.end().await;
             }
             self.draw();
             self.look_for_controller()?;
@@ -273,15 +287,8 @@ impl<'a> Attached<'a> {
 
     /// Goes on with a controller of its own making where the one that was live has died.
     fn look_for_controller(&mut self) -> Result<(), Failure> {
-        if self.looked_for_controller.elapsed() < CONTROLLER_EVERY {
-            return Ok(());
-        }
-        if background::ensure(&self.app.home, self.client.state(), self.now)? {
-            let log = self.app.home.controller_log_path();
-            tracing::info!(log = %log.display(), "no controller was live; another is started");
-        }
-        self.looked_for_controller = Instant::now();
-        Ok(())
+        let live = &self.follow.live;
+        self.driver.ensure(self.app, self.client.state(), self.now, |line| live.say(line))
     }
 
     /// Once leaves the run running; twice stops it.
@@ -311,9 +318,9 @@ impl<'a> Attached<'a> {
     }
 
     /// Nobody reads the output any more, which leaves the run running as Ctrl-C does.
-    fn unread(self) -> Result<(), Failure> {
+    async fn unread(self) -> Result<(), Failure> {
         if self.run.is_over() {
-            return self.end();
+            return self.end().await;
         }
         let name = &self.run.name;
         let line = if self.is_stopping { stops_on(name) } else { goes_on(name, "") };
@@ -321,8 +328,11 @@ impl<'a> Attached<'a> {
         Err(Failure::Code(DETACHED))
     }
 
-    fn end(mut self) -> Result<(), Failure> {
+    async fn end(mut self) -> Result<(), Failure> {
         self.follow.live.clear();
+        if let Some(line) = left_behind(self.app, &self.run).await {
+            print::warn(&line);
+        }
         if self.run.workflows.len() > 1 {
             let summary = self.narrator.summary(self.client.state(), self.now, &self.run);
             self.follow.live.say(&summary);

@@ -39,7 +39,11 @@ async fn list(app: &App, all: bool, is_json: bool) -> Result<(), Failure> {
     }
     let heads = ["RUNNER", "TYPE", "PURCHASE", "PHASE", "AGE", "CPU", "MEMORY", "COST", "WORKFLOWS", "REASON"];
     let rows = runners.iter().map(|(id, runner)| cells(state, *id, runner, now));
-    print::results(table(&heads, rows, app.terminal.stdout).as_bytes())
+    print::results(table(&heads, rows, app.terminal.columns()).as_bytes())?;
+    if let Some(line) = background::obstacle(&app.home, state, now).await {
+        print::say(&line);
+    }
+    Ok(())
 }
 
 fn workflows(state: &State, runner: &Runner) -> Vec<String> {

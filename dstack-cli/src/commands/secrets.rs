@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::cli::SecretsCommand;
 use crate::failure::{Failure, refused};
 use crate::print;
+use crate::view::SECRET_BYTES_MIN;
 
 /// Longest value.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
@@ -48,9 +49,15 @@ fn set(app: &App, name: &str) -> Result<(), Failure> {
     if value.is_empty() {
         return Err(refused(format!("the value is empty: `printf %s \"$VALUE\" | dstack secrets set {name}`")));
     }
+    let is_short = value.len() < SECRET_BYTES_MIN;
     app.home.create()?;
     app.home.secrets().set(name, &Secret::new(value))?;
     print::say(&format!("secret {name} is kept: workflows submitted from now on get it"));
+    if is_short {
+        print::warn(&format!(
+            "a value of fewer than {SECRET_BYTES_MIN} bytes is never masked in output: {name} is shown wherever it is printed"
+        ));
+    }
     Ok(())
 }
 
@@ -63,6 +70,8 @@ fn remove(app: &App, name: &str) -> Result<(), Failure> {
             None => format!("there is no secret named {name}: `dstack secrets list` shows those there are"),
         }));
     }
-    print::say(&format!("secret {name} is forgotten"));
+    print::say(&format!(
+        "secret {name} is removed: no workflow gets it any more, and output that it was printed in stays masked"
+    ));
     Ok(())
 }

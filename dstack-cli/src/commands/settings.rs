@@ -7,12 +7,17 @@ use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::background;
-use crate::cli::SetArgs;
+use crate::cli::{SetArgs, SshPort};
 use crate::failure::{Failure, refused};
 use crate::print;
 
 /// What takes a setting back.
 const DEFAULT: &str = "default";
+
+/// No machine boots in less.
+const BOOT_MIN: Span = Span::from_secs(10);
+/// The longest that a runner lives: its own limit.
+const LONGEST: Span = Span::from_mins(7 * 24 * 60);
 
 pub(super) async fn set(app: &App, args: SetArgs) -> Result<(), Failure> {
     let (mut client, _) = app.write().await?;
@@ -26,22 +31,19 @@ pub(super) async fn set(app: &App, args: SetArgs) -> Result<(), Failure> {
 
 fn changed(mut settings: Settings, args: SetArgs) -> Result<Settings, Failure> {
     if let Some(span) = args.idle_timeout {
-        settings.idle_timeout = span;
+        settings.idle_timeout = within("--idle-timeout", span, Span::ZERO, LONGEST)?;
     }
     if let Some(span) = args.boot_timeout {
-        if span == Span::ZERO {
-            return Err(Failure::Usage("`--boot-timeout 0` would give every runner up: write `15m`".to_owned()));
-        }
-        settings.boot_timeout = span;
+        settings.boot_timeout = within("--boot-timeout", span, BOOT_MIN, LONGEST)?;
     }
     if let Some(image) = args.image {
-        settings.image = given(image);
+        settings.image = given(image).map(checked_image).transpose()?;
     }
     let launch = &mut settings.launch;
     if let Some(span) = args.result_hold {
-        launch.result_hold = span;
+        launch.result_hold = within("--result-hold", span, Span::ZERO, LONGEST)?;
     }
-    if let Some(port) = args.ssh_port {
+    if let Some(SshPort(port)) = args.ssh_port {
         launch.ssh_port = port;
     }
     if let Some(user) = args.ssh_user {
@@ -51,6 +53,26 @@ fn changed(mut settings: Settings, args: SetArgs) -> Result<Settings, Failure> {
         launch.ssh_from = given(block).map(|text| checked_block(&text)).transpose()?;
     }
     Ok(settings)
+}
+
+/// A length of time that makes sense there.
+fn within(flag: &str, span: Span, least: Span, most: Span) -> Result<Span, Failure> {
+    if span < least {
+        return Err(Failure::Usage(format!("`{flag} {span}` would give every runner up: write {least} or more")));
+    }
+    if span > most {
+        return Err(Failure::Usage(format!("`{flag} {span}` is longer than any runner lives: write {most} or less")));
+    }
+    Ok(span)
+}
+
+/// An image's id. Whether there is one of this id is known when a machine is launched.
+fn checked_image(image: String) -> Result<String, Failure> {
+    let is_id = !image.is_empty() && image.len() <= 128 && image.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_id && !image.starts_with('-') {
+        return Ok(image);
+    }
+    Err(refused(format!("{image:?} is no image: write its id, such as ami-0123456789abcdef0, or `{DEFAULT}`")))
 }
 
 fn given(text: String) -> Option<String> {
@@ -84,6 +106,10 @@ pub(super) fn document(settings: &Settings) -> Value {
     json!({
         "idle_timeout": settings.idle_timeout.to_string(),
         "boot_timeout": settings.boot_timeout.to_string(),
+        "launch_timeout": settings.launch_timeout.to_string(),
+        "stop_grace": settings.stop_grace.to_string(),
+        "max_losses": settings.max_losses,
+        "max_interruptions": settings.max_interruptions,
         "image": settings.image,
         "result_hold": result_hold.to_string(),
         "ssh_port": ssh_port,
@@ -93,17 +119,32 @@ pub(super) fn document(settings: &Settings) -> Value {
 }
 
 pub(super) fn lines(settings: &Settings) -> String {
-    let image = settings.image.as_deref().unwrap_or(DEFAULT);
-    let mut text =
-        format!("idle timeout {}, boot timeout {}, image {image}\n", settings.idle_timeout, settings.boot_timeout);
-    let launch = &settings.launch;
-    if *launch != LaunchOptions::default() {
-        let port = launch.ssh_port.map_or_else(|| DEFAULT.to_owned(), |port| port.to_string());
-        let user = launch.ssh_user.as_deref().unwrap_or(DEFAULT);
-        let from = launch.ssh_from.as_deref().unwrap_or(DEFAULT);
-        text += &format!("result hold {}, ssh port {port}, user {user}, from {from}\n", launch.result_hold);
-    }
-    text
+    let Settings {
+        idle_timeout,
+        boot_timeout,
+        launch_timeout,
+        stop_grace,
+        max_losses,
+        max_interruptions,
+        image,
+        launch,
+    } = settings;
+    let LaunchOptions { result_hold, ssh_port, ssh_user, ssh_from } = launch;
+    let or_default = |value: Option<String>| value.unwrap_or_else(|| DEFAULT.to_owned());
+    let all = [
+        ("idle timeout", idle_timeout.to_string()),
+        ("boot timeout", boot_timeout.to_string()),
+        ("launch timeout", launch_timeout.to_string()),
+        ("stop grace", stop_grace.to_string()),
+        ("losses at most", max_losses.to_string()),
+        ("interruptions at most", max_interruptions.to_string()),
+        ("image", or_default(image.clone())),
+        ("result hold", result_hold.to_string()),
+        ("ssh port", or_default(ssh_port.map(|port| port.to_string()))),
+        ("ssh user", or_default(ssh_user.clone())),
+        ("ssh from", or_default(ssh_from.clone())),
+    ];
+    all.iter().map(|(name, value)| format!("{name:<21}  {value}\n")).collect()
 }
 
 #[cfg(test)]
@@ -118,6 +159,17 @@ mod tests {
         for bad in ["203.0.113.7", "10.0.0.0/33", "/8", "::1/129", "10.0.0/8", "host/8", "10.0.0.0/-1", "10.0.0.0/ 8"] {
             assert!(checked_block(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn images_and_lengths_of_time_that_make_no_sense_are_refused() {
+        assert!(checked_image("ami-0123456789abcdef0".to_owned()).is_ok());
+        for bad in ["", "a b", "-x", "\n", "é"] {
+            assert!(checked_image(bad.to_owned()).is_err(), "{bad:?}");
+        }
+        assert!(within("--boot-timeout", Span::from_secs(9), BOOT_MIN, LONGEST).is_err());
+        assert!(within("--boot-timeout", Span::from_secs(10), BOOT_MIN, LONGEST).is_ok());
+        assert!(within("--idle-timeout", Span::from_mins(8 * 24 * 60), Span::ZERO, LONGEST).is_err());
     }
 
     #[test]

@@ -7,9 +7,11 @@ use dstack_core::model::{RunnerId, State};
 
 use crate::app::App;
 use crate::background;
+use crate::commands::some;
 use crate::failure::{DETACHED, Failure};
 use crate::interrupt::interrupts;
 use crate::live::Live;
+use crate::presence::Presence;
 
 /// How often it is looked whether a controller is live.
 const CONTROLLER_EVERY: Duration = Duration::from_secs(1);
@@ -21,9 +23,11 @@ pub(crate) async fn wait(
     remaining: impl Fn(&State) -> Vec<RunnerId>,
 ) -> Result<(), Failure> {
     let mut interrupts = interrupts()?;
+    let presence = Presence::of(&app.home);
     let mut live = Live::new(app.terminal.stderr, app.terminal.width);
     let mut said = None;
     loop {
+        presence.check()?;
         let head = client.refresh().await?;
         background::ensure(&app.home, client.state(), head.now)?;
         let left = remaining(client.state());
@@ -35,10 +39,9 @@ pub(crate) async fn wait(
             return Ok(());
         }
         if said != Some(left.len()) {
-            let names: Vec<_> = left.iter().take(3).map(ToString::to_string).collect();
-            let rest = if left.len() > 3 { ", ..." } else { "" };
+            let names: Vec<String> = left.iter().map(ToString::to_string).collect();
             let plural = if left.len() == 1 { "runner is" } else { "runners are" };
-            let line = format!("{} {plural} shutting down ({}{rest})", left.len(), names.join(", "));
+            let line = format!("{} {plural} shutting down ({})", left.len(), some(&names));
             if app.terminal.stderr {
                 live.draw(vec![line]);
             } else {

@@ -47,7 +47,8 @@ pub(crate) fn work(app: &App, args: &RunArgs, mut variables: Vec<(String, String
             let file = project.load()?;
             let planned = plan(&file, &name, &variables, &|name| std::env::var(name).ok())?;
             planned.warnings.iter().for_each(|warning| print::warn(&warning.to_string()));
-            Ok(Work { workflows: planned.workflows, root: project.root().to_owned() })
+            let workflows = planned.workflows.into_iter().map(with_output_at_once).collect();
+            Ok(Work { workflows, root: project.root().to_owned() })
         }
         (None, Some((program, _))) => {
             if let Some((name, _)) = args.variables.first() {
@@ -57,12 +58,19 @@ pub(crate) fn work(app: &App, args: &RunArgs, mut variables: Vec<(String, String
             }
             let root = project.map_or_else(|| app.folder.clone(), |project| project.root().to_owned());
             let spec = command(program, args)?;
-            Ok(Work { workflows: vec![spec], root })
+            Ok(Work { workflows: vec![with_output_at_once(spec)], root })
         }
         (Some(_), Some(_)) | (None, None) => {
             Err(Failure::Usage("either a WORKFLOW or `-- CMD` is run: `dstack run --help`".to_owned()))
         }
     }
+}
+
+/// Output goes to a file, which Python fills in large pieces: a run that is followed would show nothing for long. Whoever
+/// sets the variable decides.
+fn with_output_at_once(mut spec: WorkflowSpec) -> WorkflowSpec {
+    spec.env.entry("PYTHONUNBUFFERED".to_owned()).or_insert_with(|| "1".to_owned());
+    spec
 }
 
 /// A command as a workflow. What it needs is read by the same rules as in a file.

@@ -10,7 +10,7 @@ use dstack_core::secret::Secret;
 /// What stands in a secret's place.
 const MASK: &[u8] = b"***";
 /// Shorter values are common words by chance: masking them would hide what is no secret.
-const SECRET_BYTES_MIN: usize = 4;
+pub(crate) const SECRET_BYTES_MIN: usize = 4;
 
 /// Values that are masked.
 #[derive(Debug, Default)]
@@ -44,6 +44,11 @@ impl Mask {
         Self { values: Arc::new(Values { longest_first, begins }), ..Self::default() }
     }
 
+    /// Masks the values of another from now on. What is held back is looked at again.
+    pub(super) fn mask_as(&mut self, other: &Self) {
+        self.values = Arc::clone(&other.values);
+    }
+
     /// What may be shown now that these bytes came.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.take(bytes, false)
@@ -58,7 +63,7 @@ impl Mask {
 
     /// Every occurrence is masked, also of secrets that overlap: what they cover together is masked as one.
     fn take(&mut self, bytes: &[u8], is_end: bool) -> Vec<u8> {
-        if self.values.longest_first.is_empty() {
+        if self.values.longest_first.is_empty() && self.held.is_empty() && self.covered == 0 {
             return bytes.to_vec();
         }
         let mut all = std::mem::take(&mut self.held);
@@ -66,7 +71,7 @@ impl Mask {
         let mut out = Vec::with_capacity(all.len());
         let mut place = 0;
         while let Some(first) = all.get(place) {
-            if self.values.begins[usize::from(*first)] {
+            if self.values.begins.get(usize::from(*first)) == Some(&true) {
                 let rest = &all[place..];
                 match self.values.find(rest) {
                     // Before the end, what comes next decides.

@@ -14,9 +14,10 @@ mod table;
 mod time;
 
 pub(crate) use event::{event_json, event_line};
+pub(crate) use mask::SECRET_BYTES_MIN;
 pub(crate) use output::{Form, OutputView};
 pub(crate) use overview::Overview;
 pub(crate) use row::{PhaseName, Row};
-pub(crate) use table::{clean, table};
+pub(crate) use table::{clean, clean_lines, table};
 pub(crate) use time::{ago, local_time, since};
 pub(crate) use words::{needs_words, outcome_words};

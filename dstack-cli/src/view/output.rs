@@ -59,13 +59,12 @@ impl OutputView {
         view
     }
 
-    /// The view with these values masked wherever they are printed.
-    pub(crate) fn masking(mut self, secrets: Vec<Secret>) -> Self {
+    /// Masks these values from now on, wherever they are printed.
+    pub(crate) fn mask(&mut self, secrets: Vec<Secret>) {
         let mask = Mask::new(secrets);
         for stream in self.streams.values_mut() {
-            stream.mask = mask.clone();
+            stream.mask.mask_as(&mask);
         }
-        self
     }
 
     fn prefix(&self, index: u32, name: &str) -> String {
@@ -236,7 +235,8 @@ mod tests {
             (Form::Prefixed, "a     | ***\na     | hun\n"),
             (TERMINAL, "a     | ***\na     | hun\n"),
         ] {
-            let mut masking = view(form).masking(vec![Secret::new("hunter2".to_owned())]);
+            let mut masking = view(form);
+            masking.mask(vec![Secret::new("hunter2".to_owned())]);
             let mut out = masking.push(0, b"hunt");
             assert!(out.is_empty() && masking.unfinished().is_empty(), "{form:?}");
             out.extend(masking.push(0, b"er2\nhun"));

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use dstack_core::model::plan::ScopeTick;
-use dstack_core::model::state::{Outcome, Phase, Run, Workflow};
-use dstack_core::model::{At, Item, Plan, RunId, RunnerId, State, Tick, WorkflowId, schedule};
+use dstack_core::model::state::{Outcome, Phase, Run, RunnerPhase, Workflow};
+use dstack_core::model::wait::RuleList;
+use dstack_core::model::{At, Item, Plan, RunId, RunnerId, State, Tick, WaitReason, WorkflowId, schedule};
 
 use super::row::{PhaseName, Row};
 use super::words::{loss_words, outcome_words, wait_words};
@@ -38,8 +39,7 @@ impl<'a> Overview<'a> {
     fn row(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> Row {
         let (phase, runner) = self.phase(id, workflow);
         let ended = if workflow.is_over() { workflow.since } else { self.now };
-        let has_run = !matches!(workflow.phase, Phase::Waiting);
-        let started = workflow.started.filter(|_| has_run);
+        let started = workflow.started.filter(|_| is_of_newest_attempt(workflow));
         let missing = match &workflow.phase {
             Phase::Over(Outcome::Failed { missing, .. }) => missing.clone(),
             Phase::Over(_) | Phase::Waiting | Phase::Assigned(_) | Phase::Exited(..) => Vec::new(),
@@ -91,13 +91,29 @@ impl<'a> Overview<'a> {
         match &workflow.phase {
             Phase::Waiting => {
                 let why = self.why_waiting(id, run, workflow);
-                let lost = workflow.last_loss.as_ref().map(|loss| format!("{}; ", loss_words(loss)));
-                Some(lost.unwrap_or_default() + &why)
+                let before = match &workflow.last_loss {
+                    Some(loss) => format!("{}; ", loss_words(loss)),
+                    None if workflow.attempt > 0 => format!("attempt {} failed and is tried again; ", workflow.attempt),
+                    None => String::new(),
+                };
+                Some(before + &why)
             }
             Phase::Exited(..) => Some("bringing its results home".to_owned()),
-            Phase::Assigned(_) => None,
+            Phase::Assigned(runner) => {
+                let is_ending = self.state.runners().get(runner).is_some_and(|it| it.phase == RunnerPhase::Stopping);
+                match workflow.stop {
+                    Some(_) => Some("asked to end; it is killed when its grace is over".to_owned()),
+                    None => is_ending.then(|| "its runner is being shut down".to_owned()),
+                }
+            }
             Phase::Over(outcome) => outcome_words(outcome, run),
         }
+    }
+
+    /// Whether the maximum of one of these rules is only reached for as long as a runner takes to end.
+    fn is_one_ending(&self, rules: &RuleList) -> bool {
+        let mut live = rules.iter().flat_map(|rule| self.state.live_of(rule));
+        live.any(|(_, runner)| runner.phase == RunnerPhase::Stopping)
     }
 
     /// Why a waiting workflow waits.
@@ -118,9 +134,28 @@ impl<'a> Overview<'a> {
             return "about to start".to_owned();
         }
         match self.plan.waiting.get(&workflow.spec.needs) {
+            Some(WaitReason::AtMaximum(rules)) if self.is_one_ending(rules) => {
+                "a runner is shutting down: another can start when that is over".to_owned()
+            }
             Some(reason) => wait_words(reason, &workflow.spec.needs),
             None => "its turn has not come yet".to_owned(),
         }
+    }
+}
+
+/// Whether what is known of the workflow's phase is of its newest attempt, and not of the time that it has waited since that
+/// was over.
+fn is_of_newest_attempt(workflow: &Workflow) -> bool {
+    match &workflow.phase {
+        Phase::Waiting | Phase::Over(Outcome::Skipped { .. }) => false,
+        // A wish for its end finds it running, or waiting for another try.
+        Phase::Over(Outcome::Stopped) => {
+            let over = workflow.failures + workflow.timeouts + workflow.losses + workflow.interruptions;
+            workflow.last_loss.is_none() && over < workflow.attempt
+        }
+        Phase::Over(Outcome::Succeeded | Outcome::Failed { .. } | Outcome::Lost(_))
+        | Phase::Assigned(_)
+        | Phase::Exited(..) => true,
     }
 }
 

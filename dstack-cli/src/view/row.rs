@@ -62,6 +62,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The reason for people: with the names of the artifacts that were not there.
+    pub(crate) fn reason_words(&self) -> String {
+        let reason = self.reason.clone().unwrap_or_default();
+        match self.missing.as_slice() {
+            [] => reason,
+            missing => reason.replace("artifact_missing", &format!("artifact missing: {}", missing.join(", "))),
+        }
+    }
+
     /// The row as programs read it.
     pub(crate) fn json(&self) -> Value {
         let rule = self.rule.as_ref();

@@ -55,6 +55,7 @@ pub(crate) fn outcome_words(outcome: &Outcome, run: &Run) -> Option<String> {
         Outcome::Failed { exit, missing } if exit.code == 0 && !missing.is_empty() => {
             Some("artifact_missing".to_owned())
         }
+        Outcome::Failed { exit, missing } if !missing.is_empty() => Some(format!("{exit}; artifact_missing")),
         Outcome::Failed { exit, .. } => Some(exit.to_string()),
         Outcome::Stopped => Some("stopped by its user".to_owned()),
         Outcome::Skipped { cause } => Some(format!("it depends on {}", root(run, *cause))),

@@ -47,3 +47,35 @@ fn a_declared_artifact_that_is_missing_fails_the_workflow() {
     assert_eq!((&row["phase"], &row["reason"]), (&"failed".into(), &"artifact_missing".into()));
     assert_eq!(bench.json(&["artifacts", "list", "r", "--json"])["artifacts"][0]["path"], "out");
 }
+
+#[test]
+fn a_users_link_to_a_folder_is_not_replaced_unless_asked() {
+    let bench = Bench::allowing(1, "workflows: []");
+    bench.ok(&[
+        "run",
+        "--name",
+        "r",
+        "--artifact",
+        "out",
+        "--",
+        "sh",
+        "-c",
+        "mkdir -p out/deep; echo new > out/deep/f",
+    ]);
+    for (link, target) in [("out", "elsewhere"), ("into/out/deep", "elsewhere/deep")] {
+        bench.write("elsewhere/deep/mine", "mine\n");
+        let link = bench.path(link);
+        std::fs::create_dir_all(link.parent().expect("it has one")).expect("made");
+        std::os::unix::fs::symlink(bench.path(target), &link).expect("made");
+        let into = if link.ends_with("deep") { bench.path("into") } else { bench.path(".") };
+        let into = into.display().to_string();
+        let ended = bench.dstack(&["artifacts", "download", "r", "--output", &into]);
+        assert_eq!((ended.code, ended.err.lines().count()), (1, 1), "{}", ended.err);
+        assert!(ended.err.contains("--force"), "{}", ended.err);
+        assert!(link.symlink_metadata().expect("there").is_symlink());
+        assert!(!bench.path("elsewhere/deep/f").exists());
+        bench.ok(&["artifacts", "download", "r", "--output", &into, "--force"]);
+        assert!(link.symlink_metadata().expect("there").is_dir());
+        assert_eq!(std::fs::read_to_string(bench.path("elsewhere/deep/mine")).expect("it is left"), "mine\n");
+    }
+}

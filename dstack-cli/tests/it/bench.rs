@@ -98,6 +98,22 @@ impl Bench {
         self.ok(&all).trim().to_owned()
     }
 
+    /// Keeps a secret.
+    pub(crate) fn secret(&self, name: &str, value: &str) -> Ended {
+        let mut set = self.command(&["secrets", "set", name]);
+        let mut child = set.stdin(Stdio::piped()).spawn().expect("the program can be started");
+        // Where the name is refused, nobody reads it.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().expect("it is piped"), value.as_bytes());
+        end(child)
+    }
+
+    /// Kills the controller that was started last.
+    pub(crate) fn kill_controller(&self) {
+        let log = std::fs::read_to_string(self.home().join("controller.log")).expect("a controller was started");
+        let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
+        signal(pid.parse().expect("a number"), "KILL");
+    }
+
     /// Waits until the log holds a record that `is_it` says yes to.
     pub(crate) fn wait_for(&self, mut is_it: impl FnMut(&Value) -> bool) {
         let mut follow = self.command(&["events", "--follow", "--json"]).spawn().expect("the program can be started");

@@ -26,7 +26,7 @@ impl Draw {
 }
 
 /// Processes of the program that work for this home, by what they were started with.
-fn processes(home: &Path) -> Vec<(u32, String)> {
+pub(crate) fn processes(home: &Path) -> Vec<(u32, String)> {
     let home = home.display().to_string();
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").expect("there is a list of processes").flatten() {

@@ -69,3 +69,47 @@ fn without_all_only_what_is_not_over_is_listed() {
     let near = bench.dstack(&["ps", "rr"]);
     assert_eq!(near.code, 1);
 }
+
+#[test]
+fn a_home_that_is_relative_is_below_the_folder_of_the_command() {
+    let bench = Bench::new("workflows: []");
+    let folder = bench.path(".").display().to_string();
+    let mut command = bench.command(&["-C", &folder, "--home", "kept", "autoscale", "enable"]);
+    assert_eq!(crate::bench::end(command.current_dir("/").spawn().expect("it starts")).code, 0);
+    assert!(bench.path("kept/log.db").exists());
+    let mut command = bench.command(&["-C", &folder, "autoscale", "enable"]);
+    let command = command.env("DSTACK_HOME", "other").current_dir("/");
+    assert_eq!(crate::bench::end(command.spawn().expect("it starts")).code, 0);
+    assert!(bench.path("other/log.db").exists());
+}
+
+#[test]
+fn a_home_that_cannot_be_read_is_named_and_check_prints_a_document_of_it() {
+    let bench = Bench::allowing(1, "workflows: []");
+    let home = bench.home().display().to_string();
+    for damage in ["nonsense".repeat(1000).as_bytes(), &[]] {
+        std::fs::write(bench.home().join("log.db"), damage).expect("it is ours");
+        for beside in ["log.db-wal", "log.db-shm"] {
+            let _ = std::fs::remove_file(bench.home().join(beside));
+        }
+        for args in [&["ps"][..], &["autoscale", "info"], &["check"]] {
+            let ended = bench.dstack(args);
+            if ended.code != 0 {
+                assert!(ended.err.contains(&home) && ended.err.lines().count() == 1, "{args:?}: {}", ended.err);
+            }
+        }
+    }
+    std::fs::write(bench.home().join("log.db"), "nonsense".repeat(1000)).expect("it is ours");
+    let ended = bench.dstack(&["check", "--json"]);
+    assert_eq!(ended.code, 1);
+    let document: serde_json::Value = serde_json::from_str(&ended.out).expect("it prints one JSON document");
+    assert_eq!((&document["ok"], &document["bad_seq"]), (&false.into(), &serde_json::Value::Null));
+    assert!(document["error"].as_str().is_some_and(|why| why.contains(&home)), "{document}");
+}
+
+#[test]
+fn verbose_tells_which_home_is_used_and_what_is_in_it() {
+    let bench = Bench::allowing(1, "workflows: []");
+    let told = bench.dstack(&["-v", "ps"]).err;
+    assert!(told.contains(&bench.home().display().to_string()) && told.contains("records="), "{told}");
+}

@@ -6,9 +6,13 @@ mod artifacts;
 mod autoscale;
 #[cfg(feature = "aws")]
 mod aws;
+mod hints;
+mod homes;
 mod kills;
 mod leaving;
 mod listings;
 mod output;
+mod pages;
 mod runs;
+mod secrets;
 mod signals;

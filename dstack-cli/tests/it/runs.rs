@@ -164,3 +164,17 @@ fn an_environment_names_run_workflow_and_attempt_and_secrets_come_too() {
     bench.ok(&["secrets", "delete", "TOKEN"]);
     assert_eq!(bench.dstack(&["secrets", "remove", "TOKEN"]).code, 1);
 }
+
+#[test]
+fn python_prints_at_once_unless_its_user_decides() {
+    let bench = Bench::allowing(
+        1,
+        "workflows:
+- {name: ours, commands: ['echo \"<$PYTHONUNBUFFERED>\"']}
+- {name: own, commands: ['echo \"<$PYTHONUNBUFFERED>\"'], env: {PYTHONUNBUFFERED: ''}}
+",
+    );
+    assert_eq!(bench.ok(&["run", "ours"]), "<1>\n");
+    assert_eq!(bench.ok(&["run", "own"]), "<>\n");
+    assert_eq!(bench.ok(&["run", "--", "sh", "-c", "echo \"<$PYTHONUNBUFFERED>\""]), "<1>\n");
+}

@@ -108,9 +108,7 @@ fn a_run_that_only_waits_is_stopped_at_once() {
 fn an_attached_run_outlives_its_controller() {
     let bench = Bench::allowing(1, "workflows: []");
     let (child, mut out) = attached(&bench);
-    let log = std::fs::read_to_string(bench.home().join("controller.log")).expect("a controller was started");
-    let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
-    signal(pid.parse().expect("a number"), "KILL");
+    bench.kill_controller();
     bench.write("go", "");
     let mut line = String::new();
     out.read_line(&mut line).expect("it prints");

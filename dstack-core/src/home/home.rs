@@ -21,7 +21,7 @@ use crate::host::ssh::{SshHost, SshKeyError, SshKeys};
 #[cfg(feature = "ssh")]
 use crate::model::LogId;
 use crate::secret::SecretFile;
-use crate::store::sqlite::{SqliteStore, Waking};
+use crate::store::sqlite::{LOG_FILE, SqliteStore, Waking};
 use crate::store::{MemoryStore, StoreError};
 
 /// How often a command that waits looks for new records.
@@ -132,6 +132,11 @@ impl Home {
         Ok(SqliteStore::open_read_only(&self.path, clock(), Waking::Poll(POLL_EVERY))?)
     }
 
+    /// Where the log's file is, if there is one.
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join(LOG_FILE)
+    }
+
     /// Packed folders and artifacts.
     pub fn blobs(&self) -> BlobFolder {
         BlobFolder::new(self.path.join("blobs"))
@@ -144,7 +149,7 @@ impl Home {
 
     /// Values that workflows get.
     pub fn secrets(&self) -> SecretFile {
-        SecretFile::new(self.path.join("secrets"))
+        SecretFile::for_workflows(self.path.join("secrets"))
     }
 
     /// Runners on this machine, in a folder of this home. `supervisor` is the program, with the arguments that stand before
@@ -198,6 +203,11 @@ impl Home {
         self.create()?;
         let path = self.path.join("controller.lock");
         ControllerLock::try_take(&path).map_err(|source| self.failed(&path, source))
+    }
+
+    /// Whether a controller is live, as far as the system tells. It makes no file and takes no lock.
+    pub fn is_controller_live(&self) -> Option<bool> {
+        ControllerLock::is_held(&self.path.join("controller.lock"))
     }
 
     /// Takes away what crashes and ended runners have left, once nobody can need it: for who holds the lock.

@@ -15,6 +15,7 @@ async fn reading_an_empty_home_finds_nothing_and_makes_no_file() {
     let mut client = home.reader().expect("an empty home can be read");
     client.refresh().await.expect("an empty log can be read");
     assert!(client.state().runs().is_empty());
+    assert_eq!(home.is_controller_live(), Some(false));
     assert!(!home.path().exists());
 }
 
@@ -42,7 +43,9 @@ fn the_lock_has_one_holder_at_a_time() {
     let (_folder, home) = empty();
     let held = home.try_lock().expect("the lock can be tried").expect("nobody holds it");
     assert!(home.try_lock().expect("the lock can be tried").is_none());
+    assert_eq!(home.is_controller_live(), Some(true));
     drop(held);
+    assert_eq!(home.is_controller_live(), Some(false));
     assert!(home.try_lock().expect("the lock can be tried").is_some());
 }
 

@@ -83,6 +83,13 @@ fn read_section(section: &Text, node: &Node) -> Result<Vec<Declaration>, Project
         let Value::Text { text, .. } = &node.value else {
             return Err(node.expected(&name.text, "a text or number"));
         };
+        if node.is_null() {
+            return Err(node.error(format!(
+                "`{}` has no value: write `\"\"` for an empty text, or put {} into quotes if that is meant",
+                name.text,
+                if text.is_empty() { "~" } else { text }
+            )));
+        }
         if text.contains('\0') {
             return Err(
                 node.error(format!("the value of `{}` holds a NUL character, which no environment can", name.text))

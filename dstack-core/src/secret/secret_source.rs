@@ -32,6 +32,9 @@ pub enum SecretError {
     /// There is none of this name.
     #[error("there is no secret named {0}: set it with `dstack secrets set {0}`")]
     Missing(String),
+    /// It cannot be kept; the text says what to write instead.
+    #[error("{0}")]
+    Refused(String),
     /// The source cannot be read.
     #[error("secrets cannot be read: {0}")]
     Unreadable(String),

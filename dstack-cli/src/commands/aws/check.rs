@@ -28,7 +28,7 @@ pub(super) async fn run(app: &App, args: &AwsCheckArgs) -> Result<(), Failure> {
         print::json(&json!({ "ok": !has_failed, "checks": rows }))?;
     } else {
         let heads = ["CHECK", "RESULT", "FOUND", "WHAT TO DO"];
-        print::results(table(&heads, rows.iter().map(cells), app.terminal.stdout).as_bytes())?;
+        print::results(table(&heads, rows.iter().map(cells), app.terminal.columns()).as_bytes())?;
     }
     if has_failed { Err(Failure::Code(1)) } else { Ok(()) }
 }

@@ -6,19 +6,23 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use rustix::net::{SendFlags, send};
+use rustix::process::{Signal, pidfd_send_signal};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::{LocalSet, spawn_local};
+use tokio::time::MissedTickBehavior;
 
 use super::afterwards;
 use super::folder::{ExitRecord, RunnerFolder, Verdict, make_folders};
-use super::identity::Identity;
-use super::leftovers::kill_leftovers;
+use super::identity::{Identity, all_pids, open_if};
+use super::leftovers::{kill_leftovers, kill_marked};
 use super::memory_events::MemoryEvents;
 use super::output_watch::OutputWatch;
 use super::program::{base_environment, write_script};
@@ -30,8 +34,13 @@ use crate::model::AttemptId;
 /// What [`supervise`] writes to its standard output once, when it listens; nothing else is ever written there.
 pub const READY: u8 = 6;
 
+/// How often it is looked whether the runner's folder is still there.
+const FOLDER_EVERY: Duration = Duration::from_secs(1);
+/// Looks for what is left of a runner without a folder, at most that often; each time everything found is killed.
+const MAX_ROUNDS: usize = 100;
+
 /// Stands for the runner in this folder until it is told to end it. A runner has one supervisor in its life: where there is
-/// or was one already, this returns at once.
+/// or was one already, this returns at once. Where the folder is taken away, so is the runner, with all that runs on it.
 ///
 /// A program that embeds this library calls it from its `main` for the subcommand that it gave to
 /// [`LocalCloud`](crate::cloud::LocalCloud), before it starts any thread. Its standard input and error are to lead nowhere.
@@ -64,6 +73,7 @@ fn stand_for(runner_folder: &Path) -> io::Result<()> {
 
 #[expect(clippy::disallowed_methods, reason = "the supervisor is a process of its own")]
 async fn serve(folder: RunnerFolder) -> io::Result<()> {
+    let own_folder = number_of(folder.path())?;
     let listener = listen(&folder)?;
     let supervisor = Rc::new(Supervisor {
         folder,
@@ -78,16 +88,36 @@ async fn serve(folder: RunnerFolder) -> io::Result<()> {
     let _ = stdout.write_all(&[READY]).and_then(|()| stdout.flush());
     drop(stdout);
     spawn_local(Rc::clone(&supervisor).tell_of_output());
+    let mut looks = tokio::time::interval(FOLDER_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             biased;
             () = supervisor.ended.notified() => return Ok(()),
+            _ = looks.tick() => {
+                if is_gone(supervisor.folder.path(), own_folder) {
+                    return supervisor.abandon();
+                }
+            }
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(spawn_local(Rc::clone(&supervisor).converse(stream))),
                 // Too many open files, say: the connection waits until there is room.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
         }
+    }
+}
+
+/// What tells a folder from another that has come to its place.
+fn number_of(folder: &Path) -> io::Result<(u64, u64)> {
+    fs::metadata(folder).map(|facts| (facts.dev(), facts.ino()))
+}
+
+/// Whether the folder is no longer at its place. What cannot be told is no proof.
+fn is_gone(folder: &Path, own: (u64, u64)) -> bool {
+    match number_of(folder) {
+        Ok(number) => number != own,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
     }
 }
 
@@ -222,6 +252,29 @@ impl Supervisor {
         self.state.borrow_mut().is_ending = true;
         kill_leftovers(&self.folder)?;
         Ok(Reply::Done)
+    }
+
+    /// Kills everything here without a folder: what it says of the runner is gone, so what is ours is known from this
+    /// process alone.
+    fn abandon(&self) -> io::Result<()> {
+        self.state.borrow_mut().is_ending = true;
+        let attempts: Vec<AttemptId> = self.state.borrow().attempts.keys().copied().collect();
+        attempts.into_iter().try_for_each(|attempt| kill_marked(&self.folder.attempt(attempt)))?;
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        for _ in 0..MAX_ROUNDS {
+            let mut found = Vec::new();
+            for pid in all_pids()?.filter(|pid| *pid != own) {
+                found.extend(open_if(pid, |stat| stat.session == own)?);
+            }
+            if found.is_empty() {
+                return Ok(());
+            }
+            for process in &found {
+                // One that has ended meanwhile is as good.
+                let _ = pidfd_send_signal(process, Signal::KILL);
+            }
+        }
+        Ok(())
     }
 
     /// Sends a byte over the connection for each change, until the other side closes it.

@@ -103,7 +103,11 @@ fn the_file_of_variables_is_checked() {
     assert!(wrong("variables: {w: {a b: 1}}").contains("not a valid variable name"));
     assert!(wrong("variables: {w: {a: 1, a: 2}}").contains("given twice"));
     assert!(wrong("variables: {w: {a: \"\\0\"}}").contains("NUL"));
-    for fine in ["", "variables:", "variables: {global: , w: }", "variables: {global: {a: , b: ~, c: null, d: ''}}"] {
+    for nothing in ["", "~", "null", "Null"] {
+        let error = wrong(&format!("variables: {{w: {{a: {nothing}}}}}"));
+        assert!(error.contains("`a` has no value: write `\"\"`"), "{error}");
+    }
+    for fine in ["", "variables:", "variables: {global: , w: }", "variables: {global: {b: '~', c: \"null\", d: ''}}"] {
         planned(&text("help: x"), Some(fine), &[]).expect("it is fine");
     }
 }

@@ -15,7 +15,7 @@ use super::turn::Pause;
 use crate::store::StoreError;
 
 /// The log's file in its folder.
-pub(super) const FILE: &str = "log.db";
+pub(crate) const FILE: &str = "log.db";
 /// How long an operation waits for another process that holds the log.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(10);
 /// What `PRAGMA synchronous` says when it is FULL.

@@ -21,5 +21,6 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use connection::FILE as LOG_FILE;
 pub use store::SqliteStore;
 pub use wake::Waking;

@@ -135,12 +135,17 @@ impl EventStore for SqliteStore {
     }
 
     async fn wait(&self, after: Seq) {
-        let Ok(mut changes) = self.wake.subscribe() else { return };
+        // Whoever waits again and again for a log that cannot be read lets others go on in between.
+        let Ok(mut changes) = self.wake.subscribe() else { return tokio::task::yield_now().await };
         loop {
             // A log that cannot be read is news too: the caller's next read says so.
-            let is_quiet = self.head().await.is_ok_and(|head| head.seq <= after);
-            if !is_quiet || changes.changed().await.is_err() {
-                return;
+            match self.head().await {
+                Ok(head) if head.seq <= after => {}
+                Ok(_) => return,
+                Err(_) => return tokio::task::yield_now().await,
+            }
+            if changes.changed().await.is_err() {
+                return tokio::task::yield_now().await;
             }
         }
     }
