@@ -12,7 +12,7 @@ use dstack_core::home::Home;
 use crate::failure::{Failure, refused};
 
 /// How often it is looked where nothing else is to be done.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// A home as it was found. Whoever works on would make it anew, with none of what was in it.
 #[derive(Debug, Clone)]

@@ -67,8 +67,8 @@ impl<'a> Overview<'a> {
     fn phase(&self, id: WorkflowId, workflow: &Workflow) -> (PhaseName, Option<RunnerId>) {
         match &workflow.phase {
             Phase::Waiting => match self.plan.starting.get(&id) {
-                Some(Some(runner)) => (PhaseName::Starting, Some(*runner)),
-                Some(None) | None => (PhaseName::Waiting, None),
+                Some(Some(runner)) if self.is_refused(*runner).is_none() => (PhaseName::Starting, Some(*runner)),
+                Some(_) | None => (PhaseName::Waiting, None),
             },
             Phase::Assigned(runner) | Phase::Exited(runner, _) if workflow.stop.is_some() => {
                 (PhaseName::Stopping, Some(*runner))
@@ -116,6 +116,14 @@ impl<'a> Overview<'a> {
         live.any(|(_, runner)| runner.phase == RunnerPhase::Stopping)
     }
 
+    /// Why the runner is not being launched though it is wanted: the credentials for it are not accepted.
+    fn is_refused(&self, runner: RunnerId) -> Option<WaitReason> {
+        let runner = self.state.runners().get(&runner).filter(|runner| runner.phase == RunnerPhase::Wanted)?;
+        let scope = &runner.request.scope;
+        let known = self.state.credentials().get(scope).filter(|known| known.holds(self.now))?.clone();
+        Some(WaitReason::Credentials { scope: scope.clone(), until: known.until, why: known.why })
+    }
+
     /// Why a waiting workflow waits.
     fn why_waiting(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> String {
         if workflow.unmet > 0 {
@@ -125,7 +133,10 @@ impl<'a> Overview<'a> {
             return format!("waits for {}", names.join(", "));
         }
         match self.plan.starting.get(&id) {
-            Some(Some(runner)) => return format!("runner {runner} is starting"),
+            Some(Some(runner)) => {
+                let refused = self.is_refused(*runner).map(|reason| wait_words(&reason, &workflow.spec.needs));
+                return refused.unwrap_or_else(|| format!("runner {runner} is starting"));
+            }
             Some(None) => return "a runner is about to be started".to_owned(),
             None => {}
         }

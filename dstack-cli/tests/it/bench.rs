@@ -112,6 +112,11 @@ impl Bench {
         let log = std::fs::read_to_string(self.home().join("controller.log")).expect("a controller was started");
         let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
         signal(pid.parse().expect("a number"), "KILL");
+        // A killed process holds what it has until it is gone.
+        let stat = format!("/proc/{pid}/stat");
+        while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
+            std::thread::yield_now();
+        }
     }
 
     /// Waits until the log holds a record that `is_it` says yes to.

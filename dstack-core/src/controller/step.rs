@@ -160,6 +160,11 @@ impl Controller {
                 self.absences.judge(self.client.state(), began_boot, &mut look);
                 self.observations.push(Observation::Looked { scope, began, look, sightings });
             }
+            (EffectKey::Look(scope), Outcome::Unaccepted(why)) => {
+                let failures = self.looks.failed(&scope, now, &self.options);
+                tracing::warn!(%scope, failures, %why, "a look failed: the credentials are not accepted");
+                self.observations.push(Observation::Unaccepted { scope, why });
+            }
             (EffectKey::Look(scope), Outcome::Failed(why)) => {
                 let failures = self.looks.failed(&scope, now, &self.options);
                 tracing::warn!(%scope, failures, %why, "a look failed");

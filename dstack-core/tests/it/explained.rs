@@ -180,7 +180,9 @@ fn every_obstacle_of_a_rule_is_told() {
     });
     assert!(broken.starts_with("runners of small keep ending without work done; the next try is at "), "{broken}");
     assert_eq!(obstacle(0, |_| {}), "the maximum is 0: raise it to let one start (small on-demand)");
-    let disabled = obstacle(1, |given| drop(given.has([AutoscalingDisabled {}])));
+    let disabled = obstacle(1, |given| {
+        given.has([AutoscalingDisabled {}]);
+    });
     assert_eq!(disabled, "autoscaling is disabled: `dstack autoscale enable` lets it start");
 }
 

@@ -69,6 +69,25 @@ fn refused_credentials_are_nobodys_fault_and_are_tried_again_ever_later() {
     assert!(given.state().credentials().is_empty(), "a launch went through");
 }
 
+/// Before anything is launched its scope is looked at: whoever waits reads why that fails.
+#[test]
+fn credentials_that_are_refused_to_a_look_are_known_before_any_launch() {
+    let mut given = Given::with_max(1);
+    given.submitted(specs(&[&[]]));
+    let refused = Observation::Unaccepted { scope: small().scope, why: "expired\n".to_owned() };
+    let events = given.sees(&refused);
+    let (scope, why, pause) = (small().scope, "expired".to_owned(), Span::from_secs(30));
+    assert_eq!(events, [CredentialsRefused { scope: scope.clone(), pause, why: why.clone() }.into()]);
+    given.has(events);
+    assert_eq!(given.sees(&refused), [], "it is known");
+    let until = Some(given.0.now().plus(pause));
+    let plan = given.plan(Some(0));
+    assert_eq!(
+        (plan.items.len(), &plan.waiting[&Needs::default()]),
+        (0, &WaitReason::Credentials { scope, until, why })
+    );
+}
+
 #[test]
 fn a_runner_is_not_sent_again_while_the_credentials_are_not_accepted() {
     let mut given = Given::with_max(1);

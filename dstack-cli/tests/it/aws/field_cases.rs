@@ -57,6 +57,12 @@ fn case_14_listings_need_no_cloud_and_expired_credentials_are_named_as_such() {
         std::thread::yield_now();
     }
     assert!(is_refused(), "the controller says why nothing starts");
+    let is_told = |listed: &str| listed.contains("waiting") && listed.contains("credentials of aws are not accepted");
+    let mut listed = account.ok(&["ps"]);
+    while !is_told(&listed) && std::time::Instant::now() < end {
+        listed = account.ok(&["ps"]);
+    }
+    assert!(is_told(&listed), "{listed}");
     assert_eq!(account.sandbox.state().instances.len(), 0);
 
     account.faults("credentials=1");

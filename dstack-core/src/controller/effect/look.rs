@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::outcome::Outcome;
 use crate::clock::Boot;
-use crate::cloud::Known;
+use crate::cloud::{CloudError, Known};
 use crate::controller::ports::Provider;
 use crate::model::{At, LogId, Observation, RuleKey, Scope};
 
@@ -19,11 +19,18 @@ pub(in crate::controller) async fn look(
     match provider.cloud.scope(&scope.region).await {
         Ok(current) if current == scope => {}
         Ok(current) => return Outcome::Failed(format!("the account is {current} now, not {scope}")),
-        Err(error) => return Outcome::Failed(error.to_string()),
+        Err(error) => return failed(error),
     }
     match provider.cloud.look(&scope, log, &known).await {
         Ok(look) => Outcome::Looked { began, look },
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: CloudError) -> Outcome {
+    match error {
+        CloudError::Credentials(why) => Outcome::Unaccepted(why),
+        other => Outcome::Failed(other.to_string()),
     }
 }
 

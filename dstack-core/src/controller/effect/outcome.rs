@@ -38,6 +38,8 @@ pub(in crate::controller) enum Outcome {
     Noticed(Notice),
     /// The folder is empty, or is left to the runner's end.
     Released,
+    /// The credentials were not accepted; it is tried again later.
+    Unaccepted(String),
     /// It did not work; it is tried again later.
     Failed(String),
     /// It is not the machine that it should be.

@@ -35,7 +35,7 @@ use crate::model::AttemptId;
 pub const READY: u8 = 6;
 
 /// How often it is looked whether the runner's folder is still there.
-const FOLDER_EVERY: Duration = Duration::from_secs(1);
+const FOLDER_EVERY: Duration = Duration::from_secs(5);
 /// Looks for what is left of a runner without a folder, at most that often; each time everything found is killed.
 const MAX_ROUNDS: usize = 100;
 

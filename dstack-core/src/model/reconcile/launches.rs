@@ -7,7 +7,7 @@ use crate::model::event::{
     CredentialsRefused, LaunchFailed, OfferingUnavailable, RuleBlocked, RunnerLaunched, RunnerStopped, RunnerStopping,
 };
 use crate::model::state::{Runner, RunnerPhase};
-use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Span, State, StopReason, foreign};
+use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Scope, Span, State, StopReason, foreign};
 
 /// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
 const CAPACITY_PAUSE: Span = Span::from_mins(3);
@@ -31,7 +31,10 @@ pub(super) fn answered(
         Ok(machine) => launched(id, runner, machine),
         // Nothing is known, or nothing was done: the claim's end decides.
         Err(LaunchError::Unknown(_) | LaunchError::Mismatch(_) | LaunchError::Throttled(_)) => Vec::new(),
-        Err(LaunchError::Credentials(why)) => credentials_refused(state, runner, why),
+        Err(LaunchError::Credentials(why)) if runner.may_live() => {
+            credentials_refused(state, &runner.request.scope, why)
+        }
+        Err(LaunchError::Credentials(_)) => Vec::new(),
         Err(LaunchError::Ended) => {
             if !runner.may_live() {
                 return Vec::new();
@@ -128,10 +131,9 @@ fn quota_reached(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
 }
 
 /// Nothing happened: launches of the scope pause, ever longer, until one goes through.
-fn credentials_refused(state: &State, runner: &Runner, why: &str) -> Vec<Event> {
-    let scope = &runner.request.scope;
+pub(super) fn credentials_refused(state: &State, scope: &Scope, why: &str) -> Vec<Event> {
     let known = state.credentials().get(scope);
-    if known.is_some_and(|known| known.holds(state.at())) || !runner.may_live() {
+    if known.is_some_and(|known| known.holds(state.at())) {
         return Vec::new();
     }
     let pause = known.map_or(CREDENTIALS_PAUSE, |known| known.pause.doubled_up_to(MAX_CREDENTIALS_PAUSE));

@@ -105,6 +105,13 @@ pub enum Observation {
         /// List of those that were there.
         manifest: Option<BlobId>,
     },
+    /// The credentials for a look were not accepted.
+    Unaccepted {
+        /// Where.
+        scope: Scope,
+        /// The provider's words.
+        why: String,
+    },
     /// A provider's catalogue as it is now: what it says of the prices of allowed offerings.
     Priced {
         /// When it was asked for, in log time.

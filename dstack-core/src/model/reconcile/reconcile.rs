@@ -39,6 +39,7 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
         Observation::Exited { attempt, exit } => attempts::exited(state, *attempt, *exit),
         Observation::Kept { attempt, manifest, missing } => attempts::kept(state, *attempt, *manifest, missing),
         Observation::Saved { attempt, manifest } => attempts::saved(state, *attempt, *manifest),
+        Observation::Unaccepted { scope, why } => launches::credentials_refused(state, scope, why),
         Observation::Priced { at, offerings } => prices::priced(state, *at, offerings),
         Observation::Lost { attempt, loss } => attempts::lost(state, *attempt, loss),
     }
