@@ -90,16 +90,14 @@ pub(crate) async fn obstacle(home: &Home, state: &State, now: At) -> Option<Stri
 /// The line for a disk that takes no more records.
 pub(crate) fn want_of_space(home: &Home) -> Option<String> {
     let disk = rustix::fs::statvfs(home.path()).ok()?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    (free < SPACE_MIN).then(|| space_line(home, free))
+    space_line(home, disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
-fn space_line(home: &Home, free: u64) -> String {
+fn space_line(home: &Home, free: u64) -> Option<String> {
     let path = home.path().display();
-    format!(
-        "only {} are left on the disk of {path}, so nothing can be recorded: free some, then it goes on",
-        Bytes(free)
-    )
+    let line =
+        || format!("the disk of {path} is full ({} left), so nothing goes on: free some, then it does", Bytes(free));
+    (free < SPACE_MIN).then(line)
 }
 
 /// Whether a controller is live.
@@ -145,4 +143,17 @@ fn launcher(home: &Home, how: &str) -> Result<Command, Failure> {
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_home_and_one_with_room_is_not() {
+        let home = Home::new("/somewhere/home");
+        let line = space_line(&home, 4096).expect("it is full");
+        assert!(line.contains("/somewhere/home") && line.contains("full") && !line.contains('\n'), "{line}");
+        assert_eq!(space_line(&home, SPACE_MIN), None);
+    }
 }

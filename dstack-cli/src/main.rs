@@ -146,5 +146,12 @@ fn trace_to_stderr(verbose: u8) {
         2 => tracing::Level::DEBUG,
         3.. => tracing::Level::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false).init();
+    let is_colored = std::io::IsTerminal::is_terminal(&std::io::stderr())
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_colored)
+        .with_target(false)
+        .init();
 }

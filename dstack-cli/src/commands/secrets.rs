@@ -3,14 +3,13 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use dstack_core::project::nearest;
-use dstack_core::secret::Secret;
+use dstack_core::secret::{MASKED_BYTES_MIN, Secret};
 use serde_json::json;
 
 use crate::app::App;
 use crate::cli::SecretsCommand;
 use crate::failure::{Failure, refused};
 use crate::print;
-use crate::view::SECRET_BYTES_MIN;
 
 /// Longest value.
 const VALUE_BYTES_MAX: u64 = 64 * 1024;
@@ -49,13 +48,13 @@ fn set(app: &App, name: &str) -> Result<(), Failure> {
     if value.is_empty() {
         return Err(refused(format!("the value is empty: `printf %s \"$VALUE\" | dstack secrets set {name}`")));
     }
-    let is_short = value.len() < SECRET_BYTES_MIN;
+    let is_short = value.len() < MASKED_BYTES_MIN;
     app.home.create()?;
     app.home.secrets().set(name, &Secret::new(value))?;
     print::say(&format!("secret {name} is kept: workflows submitted from now on get it"));
     if is_short {
         print::warn(&format!(
-            "a value of fewer than {SECRET_BYTES_MIN} bytes is never masked in output: {name} is shown wherever it is printed"
+            "a value of fewer than {MASKED_BYTES_MIN} bytes is never masked in output: {name} is shown wherever it is printed"
         ));
     }
     Ok(())
@@ -71,7 +70,9 @@ fn remove(app: &App, name: &str) -> Result<(), Failure> {
         }));
     }
     print::say(&format!(
-        "secret {name} is removed: no workflow gets it any more, and output that it was printed in stays masked"
+        "secret {name} is removed: no workflow gets it any more; output that it was printed in stays masked, for which {} \
+         keeps it",
+        secrets.retired_path().display()
     ));
     Ok(())
 }

@@ -5,12 +5,10 @@
 
 use std::sync::Arc;
 
-use dstack_core::secret::Secret;
+use dstack_core::secret::{MASKED_BYTES_MIN, Secret};
 
 /// What stands in a secret's place.
 const MASK: &[u8] = b"***";
-/// Shorter values are common words by chance: masking them would hide what is no secret.
-pub(crate) const SECRET_BYTES_MIN: usize = 4;
 
 /// Values that are masked.
 #[derive(Debug, Default)]
@@ -35,7 +33,7 @@ impl Mask {
     /// Masks these values, as far as they are long enough.
     pub(super) fn new(secrets: Vec<Secret>) -> Self {
         let mut longest_first = secrets;
-        longest_first.retain(|secret| secret.expose().len() >= SECRET_BYTES_MIN);
+        longest_first.retain(|secret| secret.expose().len() >= MASKED_BYTES_MIN);
         longest_first.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         let mut begins = vec![false; 256];
         for first in longest_first.iter().filter_map(|secret| secret.expose().bytes().next()) {
@@ -182,7 +180,7 @@ mod tests {
             prop_assert_eq!(&masked(&secrets, &pieces), &whole);
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(&masked(&secrets, &single), &whole);
-            let long: Vec<&String> = secrets.iter().filter(|secret| secret.len() >= SECRET_BYTES_MIN).collect();
+            let long: Vec<&String> = secrets.iter().filter(|secret| secret.len() >= MASKED_BYTES_MIN).collect();
             for secret in &long {
                 prop_assert!(!holds(&whole, secret.as_bytes()), "{:?}", secret);
             }
@@ -197,7 +195,7 @@ mod tests {
             for byte in bytes.chunks(1) {
                 mask.push(byte);
                 let may_become = |secret: &String| {
-                    secret.len() >= SECRET_BYTES_MIN
+                    secret.len() >= MASKED_BYTES_MIN
                         && secret.len() > mask.held.len()
                         && secret.as_bytes().starts_with(&mask.held)
                 };

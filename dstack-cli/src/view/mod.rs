@@ -14,7 +14,6 @@ mod table;
 mod time;
 
 pub(crate) use event::{event_json, event_line};
-pub(crate) use mask::SECRET_BYTES_MIN;
 pub(crate) use output::{Form, OutputView};
 pub(crate) use overview::Overview;
 pub(crate) use row::{PhaseName, Row};

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
-use super::{Secret, SecretError, SecretSource};
+use super::{MASKED_BYTES_MIN, Secret, SecretError, SecretSource};
 
 /// Modes that let others read or write.
 const OTHERS: u32 = 0o077;
@@ -139,9 +139,14 @@ impl SecretFile {
         Ok(values)
     }
 
+    /// Where the values of workflows' secrets are that were replaced or removed.
+    pub fn retired_path(&self) -> PathBuf {
+        self.beside(".retired")
+    }
+
     /// Values that were replaced or removed, in that order.
     fn retired(&self) -> Result<Vec<String>, SecretError> {
-        Ok(read_private(&self.beside(".retired"), "a list of texts")?.unwrap_or_default())
+        Ok(read_private(&self.retired_path(), "a list of texts")?.unwrap_or_default())
     }
 
     fn read(&self) -> Result<BTreeMap<String, Secret>, SecretError> {
@@ -177,7 +182,8 @@ impl SecretFile {
     /// Keeps the values that are there before and not after.
     fn retire(&self, before: &BTreeMap<String, Secret>, after: &BTreeMap<String, Secret>) -> Result<(), SecretError> {
         let still: BTreeSet<&str> = after.values().map(Secret::expose).collect();
-        let gone = before.values().map(Secret::expose).filter(|value| !value.is_empty() && !still.contains(value));
+        let gone = before.values().map(Secret::expose).filter(|value| value.len() >= MASKED_BYTES_MIN);
+        let gone = gone.filter(|value| !still.contains(value));
         let gone: BTreeSet<&str> = gone.collect();
         if gone.is_empty() {
             return Ok(());
@@ -186,7 +192,7 @@ impl SecretFile {
         retired.retain(|value| !gone.contains(value.as_str()));
         retired.extend(gone.into_iter().map(str::to_owned));
         retired.drain(..retired.len().saturating_sub(MAX_RETIRED));
-        self.replace(&self.beside(".retired"), &serde_json::to_vec_pretty(&retired).map_err(unreadable)?)
+        self.replace(&self.retired_path(), &serde_json::to_vec_pretty(&retired).map_err(unreadable)?)
     }
 
     fn replace(&self, path: &Path, content: &[u8]) -> Result<(), SecretError> {
@@ -305,14 +311,14 @@ mod tests {
         let values = || -> BTreeSet<String> {
             file.values().expect("read").iter().map(|secret| secret.expose().to_owned()).collect()
         };
-        for value in ["first", "second", "second", "first", "third"] {
+        for value in ["pin", "first", "second", "second", "first", "third"] {
             set(&file, "TOKEN", value).expect("set");
         }
         set(&file, "OTHER", "first").expect("set");
         assert!(file.remove("TOKEN").expect("it was there"));
         assert_eq!(values(), ["first", "second", "third"].map(str::to_owned).into());
         assert_eq!(file.list().expect("read"), ["OTHER".to_owned()].into());
-        let retired = file.beside(".retired");
+        let retired = file.retired_path();
         assert_eq!(fs::metadata(&retired).expect("there").permissions().mode() & 0o777, 0o600);
         fs::write(&retired, "hunter2").expect("written");
         let error = file.values().expect_err("what cannot be masked is not shown").to_string();

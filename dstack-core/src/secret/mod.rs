@@ -10,4 +10,4 @@ mod secret_source;
 #[cfg(feature = "local")]
 pub use file::SecretFile;
 pub use memory::MemorySecrets;
-pub use secret_source::{Secret, SecretError, SecretSource};
+pub use secret_source::{MASKED_BYTES_MIN, Secret, SecretError, SecretSource};

@@ -3,6 +3,9 @@
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+/// Shorter values, in bytes, are common words by chance: masking them would hide what is no secret.
+pub const MASKED_BYTES_MIN: usize = 4;
+
 /// A secret value: no `Display`, no serialisation, and a `Debug` that shows nothing of it.
 #[derive(Clone)]
 pub struct Secret(SecretString);
