@@ -73,7 +73,7 @@ pub(crate) async fn run(app: &App, args: RunArgs, variables: Vec<(String, String
         print::say(&format!("`dstack logs {name} -f` follows it, `dstack stop {name}` stops it"));
         return print::line(name.as_str());
     }
-    Attached::new(app, client, id, args.raw).await?.follow().await
+    Box::pin(Attached::new(app, client, id, args.raw).await?.follow()).await
 }
 
 async fn submit(
@@ -247,14 +247,14 @@ impl<'a> Attached<'a> {
             self.now = current_with(client, *id, run, |record| narrator.note(*id, record)).await?;
             // What a workflow printed comes before the news of its end.
             match self.follow.pump(&self.run).await {
-                Err(Failure::PipeClosed) => return self.unread().await,
+                Err(Failure::PipeClosed) => return Box::pin(self.unread()).await,
                 pumped => pumped?,
             }
             if self.client.state().seq() != before || self.narrator.is_new() {
                 self.narrate();
             }
             if self.run.is_over() {
-                return self.end().await;
+                return Box::pin(self.end()).await;
             }
             self.draw();
             self.look_for_controller()?;
@@ -320,7 +320,7 @@ impl<'a> Attached<'a> {
     /// Nobody reads the output any more, which leaves the run running as Ctrl-C does.
     async fn unread(self) -> Result<(), Failure> {
         if self.run.is_over() {
-            return self.end().await;
+            return Box::pin(self.end()).await;
         }
         let name = &self.run.name;
         let line = if self.is_stopping { stops_on(name) } else { goes_on(name, "") };

@@ -6,8 +6,8 @@ use dstack_core::model::event::Event;
 use dstack_core::model::invariant::broken;
 use dstack_core::model::plan::{Item, LaunchReason, WaitReason};
 use dstack_core::model::state::{RunnerPhase, Used};
-use dstack_core::model::{RuleKey, Scope, State, Tick, reconcile, schedule};
-use dstack_core::testkit::history::{Act, Driver};
+use dstack_core::model::{Certificate, RuleKey, Scope, Span, State, Tick, reconcile, schedule};
+use dstack_core::testkit::history::{Act, Driver, Job, Luck};
 use dstack_core::testkit::{naive, strategy};
 use proptest::prelude::*;
 
@@ -259,4 +259,23 @@ fn histories_meet_every_kind_of_event_that_they_can() {
     }
     let unmet: Vec<_> = Event::KINDS.iter().filter(|kind| !met.contains_key(**kind)).collect();
     assert_eq!(unmet, [&"ClockStepped"], "met: {met:?}");
+}
+
+#[test]
+fn a_look_that_began_before_a_launch_is_no_miss_of_its_machine() {
+    let job = Job { shape: 0, depends_on: 0, priority: 0, retry: None };
+    let mut driver = Driver::new();
+    let mut act = |acts: &[Act]| {
+        acts.iter().for_each(|act| driver.act(act));
+        driver.state().runners().values().next().map(|runner| runner.phase)
+    };
+    let launched = [Act::Enable, Act::Allow(0, 1), Act::Submit(vec![job]), Act::Plan(0), Act::Look(0, 0)];
+    assert_eq!(act(&launched), Some(RunnerPhase::Wanted));
+    let answered = [Act::Pass(Span::from_secs(1)), Act::Try(Luck::Fine), Act::Looked];
+    assert_eq!(act(&answered), Some(RunnerPhase::Launched));
+    // It ends unseen: looks may leave out what is over.
+    let missed = [Act::Kill(0), Act::Go(0), Act::Pass(Span::from_mins(11)), Act::Look(0, 0xff), Act::Looked];
+    assert_eq!(act(&missed), Some(RunnerPhase::Launched));
+    let again = [Act::Pass(Span::from_secs(61)), Act::Look(0, 0xff), Act::Looked];
+    assert_eq!(act(&again), Some(RunnerPhase::Stopped(Certificate::Gone)));
 }

@@ -6,9 +6,9 @@ use super::act::{Act, Job};
 use super::cloud::Cloud;
 use super::launches::Sent;
 use crate::cloud::Look;
+use crate::controller::Evidence;
 use crate::model::event::LogCreated;
 use crate::model::plan::ScopeTick;
-use crate::model::reconcile::Sightings;
 use crate::model::record::Content;
 use crate::model::{
     AppendId, At, ClaimNumber, Command, ControllerId, Event, LogId, MicroUsd, Observation, Plan, Record, RecordHash,
@@ -34,8 +34,8 @@ pub struct Driver {
     /// Claims with a send whose outcome is not known.
     pub(super) doubts: BTreeSet<(RunnerId, ClaimNumber)>,
     pub(super) looks: VecDeque<(Scope, At, Look)>,
-    pub(super) looked: BTreeMap<Scope, At>,
-    pub(super) sightings: Sightings,
+    /// What looks have shown, as controllers keep it.
+    pub(super) evidence: BTreeMap<Scope, Evidence>,
     repeated: Vec<Event>,
     minted: u64,
     appends: u64,
@@ -67,8 +67,7 @@ impl Driver {
             claimed: BTreeMap::new(),
             doubts: BTreeSet::new(),
             looks: VecDeque::new(),
-            looked: BTreeMap::new(),
-            sightings: Sightings::default(),
+            evidence: BTreeMap::new(),
             repeated: Vec::new(),
             minted: 0,
             appends: 0,
@@ -106,7 +105,7 @@ impl Driver {
     /// What the controllers know of the scopes now.
     pub fn tick(&self) -> Tick {
         let known = |scope: Scope| {
-            let last_look = self.looked.get(&scope).copied();
+            let last_look = self.evidence.get(&scope).and_then(Evidence::last);
             (scope, ScopeTick { last_look, allowance: ALLOWANCE })
         };
         Tick { at: self.now, scopes: self.state.scopes().into_iter().map(known).collect(), ..Tick::default() }

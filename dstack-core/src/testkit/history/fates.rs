@@ -16,8 +16,8 @@ impl Driver {
 
     pub(super) fn take_look(&mut self) {
         let Some((scope, began, look)) = self.looks.pop_front() else { return };
-        let sightings = self.sightings.note(began, &look);
-        self.looked.insert(scope.clone(), began);
+        let evidence = self.evidence.entry(scope.clone()).or_default();
+        let (sightings, _) = evidence.note(&self.state, &scope, &look, began);
         self.observe(&Observation::Looked { scope, began, look, sightings });
     }
 
