@@ -48,6 +48,12 @@ impl SqliteStore {
         Ok(Self { worker: Worker::here(database), wake })
     }
 
+    /// Whether it keeps its turn to write, after an append that came too late.
+    #[cfg(test)]
+    pub(super) fn keeps_turn(&self) -> bool {
+        self.worker.inline().is_some_and(|database| database.keeps_turn())
+    }
+
     /// Opens the log of a folder for reading only; nothing when the folder has none. Starts no thread and makes no file;
     /// its operations block the caller for as long as they take.
     ///
@@ -135,6 +141,10 @@ impl EventStore for SqliteStore {
     }
 
     async fn wait(&self, after: Seq) {
+        // Whoever waits tries no append again soon: the turn that was kept for that goes to others.
+        if let Some(database) = self.worker.inline() {
+            database.give_up_turn();
+        }
         // Whoever waits again and again for a log that cannot be read lets others go on in between.
         let Ok(mut changes) = self.wake.subscribe() else { return tokio::task::yield_now().await };
         loop {

@@ -1,4 +1,4 @@
-//! Who runs a database's operations: a thread of its own, or, for reading only, whoever asks.
+//! Who runs a database's operations: a thread of its own, or whoever asks.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -91,3 +91,17 @@ async fn a_store_that_lost_a_race_and_has_nothing_more_to_say_blocks_nobody() {
         assert!(matches!(late, Err(AppendError::Conflict { .. })), "{late:?}");
     }
 }
+
+#[tokio::test]
+async fn a_store_without_a_thread_gives_up_its_turn_when_it_waits() {
+    let home = TempDir::new().expect("a folder can be made");
+    let winner = SqliteStore::open(home.path(), clock()).expect("the log opens");
+    let loser = SqliteStore::open_inline(home.path(), clock(), Waking::Poll(Duration::from_millis(1)));
+    let loser = loser.expect("the log opens");
+    winner.append(Seq::START, &batch(1, &[run(1, "train")])).await.expect("it is in order");
+    let late = loser.append(Seq::START, &batch(2, &[run(2, "train")])).await;
+    assert!(matches!(late, Err(AppendError::Conflict { .. })), "{late:?}");
+    assert!(loser.keeps_turn(), "it may try again at once");
+    loser.wait(Seq::START).await;
+    assert!(!loser.keeps_turn());
+}
