@@ -318,7 +318,7 @@ impl<'a> Attached<'a> {
     }
 
     /// Nobody reads the output any more, which leaves the run running as Ctrl-C does.
-    async fn unread(self) -> Result<(), Failure> {
+    async fn unread(&mut self) -> Result<(), Failure> {
         if self.run.is_over() {
             return Box::pin(self.end()).await;
         }
@@ -328,9 +328,9 @@ impl<'a> Attached<'a> {
         Err(Failure::Code(DETACHED))
     }
 
-    async fn end(mut self) -> Result<(), Failure> {
+    async fn end(&mut self) -> Result<(), Failure> {
         self.follow.live.clear();
-        if let Some(line) = left_behind(self.app, &self.run).await {
+        if let Some(line) = Box::pin(left_behind(self.app, &self.run)).await {
             print::warn(&line);
         }
         if self.run.workflows.len() > 1 {

@@ -107,15 +107,16 @@ impl Bench {
         end(child)
     }
 
-    /// Kills the controller that was started last.
+    /// Kills the controller that was started last, and waits until it holds nothing any more.
     pub(crate) fn kill_controller(&self) {
         let log = std::fs::read_to_string(self.home().join("controller.log")).expect("a controller was started");
         let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
         signal(pid.parse().expect("a number"), "KILL");
-        // A killed process holds what it has until it is gone.
-        let stat = format!("/proc/{pid}/stat");
-        while std::fs::read_to_string(&stat).is_ok_and(|text| !text.contains(") Z ")) {
-            std::thread::yield_now();
+        let start = Instant::now();
+        // What has ended has no command line, even where nobody has taken note of its end.
+        while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+            assert!(start.elapsed() < LONGEST, "it does not end");
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
