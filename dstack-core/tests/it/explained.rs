@@ -67,10 +67,15 @@ fn agrees(state: &State, tick: &Tick, plan: &Plan, id: WorkflowId) -> Result<(),
                 WaitReason::Blocked { rule, .. }
                 | WaitReason::Unavailable { rule, .. }
                 | WaitReason::Paused { rule, .. }
-                | WaitReason::OnTrial { rule, .. }
-                | WaitReason::PoolFull(rule) => {
+                | WaitReason::OnTrial { rule, .. } => {
                     let is_same = matches!(answers(rule), Some(RuleAnswer::Obstacle(told)) if told == reason);
                     prop_assert!(is_same, "{}: {:?}", reason, answers(rule));
+                }
+                // What comes after it and is smaller may take the last slot.
+                WaitReason::PoolFull(rule) => {
+                    let is_same = matches!(answers(rule), Some(RuleAnswer::Obstacle(told)) if told == reason);
+                    let is_full = matches!(answers(rule), Some(RuleAnswer::Full { .. }));
+                    prop_assert!(is_same || is_full, "{}: {:?}", reason, answers(rule));
                 }
                 WaitReason::Disabled
                 | WaitReason::Credentials { .. }
@@ -229,6 +234,35 @@ fn what_a_machine_lacks_is_told_in_the_order_in_which_rules_are_tried() {
             ("big", RuleAnswer::Unfit(vec![cpu(8), memory(32)])),
         ]
     );
+}
+
+#[test]
+fn everything_that_a_machine_can_lack_has_words_of_its_own() {
+    let gpu = Some(GpuNeed { names: Vec::new(), count: 1, memory: None });
+    for (needs, words) in [
+        (Needs { cpu: Some(MilliCpu(3_000)), ..Needs::default() }, "it has only 2 CPU"),
+        (Needs { memory: Some(Bytes::from_gib(9)), ..Needs::default() }, "it has only 8GB memory"),
+        (Needs { disk: Some(Bytes::from_gib(101)), ..Needs::default() }, "it has only 100GB disk"),
+        (Needs { gpu, ..Needs::default() }, "it has no such GPUs"),
+        (Needs { purchase: Some(Purchase::Spot), ..Needs::default() }, "it is on-demand"),
+        (Needs { instance_type: Some("big".to_owned()), ..Needs::default() }, "it is of another type"),
+        (Needs { provider: Some("other".to_owned()), ..Needs::default() }, "it is of acme"),
+    ] {
+        let told: Vec<_> = lacks(&needs, &small()).iter().map(Lack::to_string).collect();
+        assert_eq!(told, [words], "{needs}");
+    }
+}
+
+#[test]
+fn a_runner_that_this_very_plan_stops_is_ending() {
+    let mut given = Given::with_max(1);
+    given.submitted(specs(&[&[]])).launched(1).secs(16 * 60);
+    let known = ScopeTick { last_look: Some(given.0.now()), allowance: 9 };
+    let scopes = std::collections::BTreeMap::from([(small().scope, known)]);
+    let tick = Tick { at: given.0.now(), scopes, ..Tick::default() };
+    let told = explain(given.state(), &tick, workflow(0)).expect("it was submitted");
+    assert_eq!(told.runners, [(runner(1), RunnerAnswer::Ending(StopReason::BootTimeout))]);
+    assert_eq!(told.rules[0].1, RuleAnswer::Full { max: 1, ending: 1 });
 }
 
 #[test]

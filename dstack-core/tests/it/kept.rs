@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use dstack_core::model::event::*;
+use dstack_core::model::explain::RunnerAnswer;
 use dstack_core::model::plan::{ScopeTick, WaitReason};
 use dstack_core::model::state::MAX_OVERTAKINGS;
 use dstack_core::model::*;
@@ -60,6 +61,15 @@ impl Crowd {
         let (runner, workflow) = plan.kept.first_key_value().expect("one is kept");
         assert_eq!((plan.kept.len(), *workflow), (1, self.patient));
         assert_eq!(plan.waiting[&self.needs], WaitReason::Kept(*runner));
+        let says = |id| explain(state, &tick, id).map(|told| told.runners.into_iter().find(|(id, _)| id == runner));
+        assert_eq!(says(self.patient), Some(Some((*runner, RunnerAnswer::Kept))));
+        let mut later = self.floor.clone();
+        let behind = submit(&mut later, 0, samples::needs(7_999, 1));
+        let told = explain(later.state(), &tick, behind).expect("it was submitted");
+        assert!(
+            told.runners.contains(&(*runner, RunnerAnswer::KeptFor(self.patient))) || told.runners.is_empty(),
+            "{told}"
+        );
         self.runners.iter().position(|id| id == runner).expect("it is one of them")
     }
 }

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use super::launch::{Launches, Obstacle};
-use super::schedule;
+use super::pack::Pools;
+use super::schedule::plan_with_pools;
 use crate::model::explain::{Explanation, RuleAnswer, RunnerAnswer, Standing, lacks};
-use crate::model::plan::LaunchReason;
 use crate::model::state::{Outcome, Phase, Runner, RunnerPhase, Used, root_cause};
-use crate::model::{Item, Needs, Offering, Plan, RuleKey, RunnerId, State, StopReason, Tick, WaitReason, WorkflowId};
+use crate::model::{Item, Needs, Plan, RuleKey, RunnerId, State, StopReason, Tick, WaitReason, WorkflowId};
 
 /// Why a workflow waits, with all that was considered for it. Absent where the state does not know it.
 ///
 /// It costs a plan, and a look at each rule and at each live runner. For many workflows see [`standing`].
 pub fn explain(state: &State, tick: &Tick, workflow: WorkflowId) -> Option<Explanation> {
-    let plan = schedule(state, tick);
+    let (plan, pools) = plan_with_pools(state, tick);
     let standing = standing(state, &plan, workflow)?;
     let (mut rules, mut runners) = (Vec::new(), Vec::new());
     match standing {
         Standing::Placed(..) | Standing::Starting(_) | Standing::Launching | Standing::Waits { .. } => {
-            let about = About { state, tick, plan: &plan, workflow, needs: &state.workflow(workflow)?.spec.needs };
+            let needs = &state.workflow(workflow)?.spec.needs;
+            let about = About { state, tick, plan: &plan, pools: &pools, workflow, needs };
             rules = about.rules();
             let fitting = state.live_runners().filter(|(_, runner)| about.needs.fit(&runner.offering));
             runners.extend(fitting.map(|(id, runner)| (id, about.runner(id, runner))));
@@ -101,6 +102,7 @@ struct About<'a> {
     state: &'a State,
     tick: &'a Tick,
     plan: &'a Plan,
+    pools: &'a Pools<'a>,
     workflow: WorkflowId,
     needs: &'a Needs,
 }
@@ -118,7 +120,7 @@ impl About<'_> {
             if !self.state.is_enabled() {
                 return Some((name, RuleAnswer::Obstacle(WaitReason::Disabled)));
             }
-            let answer = match launches.zone(*place, self.is_pool_full(&name, &rule.offering)) {
+            let answer = match launches.zone(*place, !self.pools.fits(&name, &rule.offering, self.needs)) {
                 Ok(zone) => RuleAnswer::Free { zone },
                 Err(Obstacle::Full) => RuleAnswer::Full { max: rule.max, ending: ending(self.state, self.plan, &name) },
                 Err(Obstacle::Zero) => RuleAnswer::Obstacle(WaitReason::MaximumZero([Arc::clone(&name)].into())),
@@ -159,38 +161,10 @@ impl About<'_> {
             RunnerAnswer::Shared
         } else if !runner.attempts.is_empty() && !Used::by(self.needs).fits_in(free) {
             RunnerAnswer::Short(free)
-        } else if self.is_pool_full(&runner.request.rule, &runner.offering) {
+        } else if !self.pools.fits(&runner.request.rule, &runner.offering, self.needs) {
             RunnerAnswer::PoolFull
         } else {
             RunnerAnswer::GivenAway
         }
-    }
-
-    /// Whether runners that share a machine have no room for the workflow, with what this plan gives them.
-    fn is_pool_full(&self, rule: &RuleKey, offering: &Offering) -> bool {
-        if !offering.pooled {
-            return false;
-        }
-        let is_named = matches!(self.plan.waiting.get(self.needs), Some(WaitReason::PoolFull(named)) if named == rule);
-        let is_of_rule =
-            |id: &RunnerId| self.state.runners().get(id).is_some_and(|runner| runner.request.rule == *rule);
-        let of_item = |item: &Item| match item {
-            Item::Assign { attempt, runner, .. } if is_of_rule(runner) => Some(attempt.workflow),
-            Item::Launch { rule: launched, why: LaunchReason::For(workflow), .. } if launched == rule => {
-                Some(*workflow)
-            }
-            Item::Assign { .. } | Item::Launch { .. } | Item::Skip { .. } | Item::Claim { .. } | Item::Stop { .. } => {
-                None
-            }
-        };
-        let promised = self.plan.starting.iter().filter(|(_, runner)| runner.as_ref().is_some_and(is_of_rule));
-        let given = self.plan.items.iter().filter_map(of_item).chain(promised.map(|(workflow, _)| *workflow));
-        let used = given
-            .filter_map(|workflow| self.state.workflow(workflow))
-            .fold(self.state.pools.get(rule).copied().unwrap_or_default(), |used, workflow| {
-                used.plus(Used::by(&workflow.spec.needs))
-            });
-        let is_closed = self.plan.kept.keys().any(is_of_rule);
-        is_named || is_closed || !used.plus(Used::by(self.needs)).fits_in(Used::all_of(offering))
     }
 }

@@ -25,6 +25,25 @@ pub(super) struct Cursor<'a> {
     promise: usize,
 }
 
+/// What runners that share one machine take of it together.
+#[derive(Debug, Default)]
+pub(super) struct Pools<'a> {
+    used: BTreeMap<&'a RuleKey, Used>,
+    /// Those of which nothing is given away any more: they are kept.
+    closed: BTreeSet<&'a RuleKey>,
+}
+
+impl Pools<'_> {
+    /// Whether what all runners of a rule share has room for these needs too.
+    pub(super) fn fits(&self, rule: &RuleKey, offering: &Offering, needs: &Needs) -> bool {
+        if !offering.pooled {
+            return true;
+        }
+        let used = self.used.get(rule).copied().unwrap_or_default();
+        !self.closed.contains(rule) && used.plus(Used::by(needs)).fits_in(Used::all_of(offering))
+    }
+}
+
 /// Free room as this plan has left it.
 pub(super) struct Packing<'a> {
     state: &'a State,
@@ -43,9 +62,7 @@ pub(super) struct Packing<'a> {
     has_empty: bool,
     widest: Vec<(u32, MilliCpu)>,
     promises: Vec<Promise<'a>>,
-    pools: BTreeMap<&'a RuleKey, Used>,
-    /// Pools of which nothing is given away any more: they are kept.
-    closed: BTreeSet<&'a RuleKey>,
+    pools: Pools<'a>,
     kept: BTreeMap<RunnerId, WorkflowId>,
     suspects: &'a BTreeSet<RunnerId>,
 }
@@ -68,8 +85,10 @@ impl<'a> Packing<'a> {
             has_empty: state.rooms.has_empty(),
             widest: state.rooms.widest(),
             promises: promises.collect(),
-            pools: state.pools.iter().map(|(rule, used)| (rule, *used)).collect(),
-            closed: BTreeSet::new(),
+            pools: Pools {
+                used: state.pools.iter().map(|(rule, used)| (rule, *used)).collect(),
+                closed: BTreeSet::new(),
+            },
             kept: BTreeMap::new(),
             suspects,
         }
@@ -205,7 +224,7 @@ impl<'a> Packing<'a> {
         self.kept.insert(id, workflow);
         let runner = self.state.runners().get(&id)?;
         if runner.offering.pooled {
-            self.closed.insert(&runner.request.rule);
+            self.pools.closed.insert(&runner.request.rule);
         }
         Some(id)
     }
@@ -221,23 +240,19 @@ impl<'a> Packing<'a> {
 
     /// Whether what all runners of a rule share has room for these needs too.
     pub(super) fn fits_pool(&self, rule: &RuleKey, offering: &Offering, needs: &Needs) -> bool {
-        if !offering.pooled {
-            return true;
-        }
-        let used = self.pools.get(rule).copied().unwrap_or_default();
-        !self.closed.contains(rule) && used.plus(Used::by(needs)).fits_in(Used::all_of(offering))
+        self.pools.fits(rule, offering, needs)
     }
 
     fn use_pool(&mut self, rule: &'a RuleKey, needs: &Needs) {
         if self.state.rules().get(rule).is_some_and(|rule| rule.offering.pooled) {
-            let pool = self.pools.entry(rule).or_default();
+            let pool = self.pools.used.entry(rule).or_default();
             *pool = pool.plus(Used::by(needs));
         }
     }
 
-    /// Runners that this plan gives work to, keeps or does not trust; and those that it keeps, each with the workflow.
-    pub(super) fn into_parts(self) -> (BTreeSet<RunnerId>, BTreeMap<RunnerId, WorkflowId>) {
-        (self.changed, self.kept)
+    /// Runners that this plan gives work to, keeps or does not trust; those that it keeps, each with the workflow; the pools.
+    pub(super) fn into_parts(self) -> (BTreeSet<RunnerId>, BTreeMap<RunnerId, WorkflowId>, Pools<'a>) {
+        (self.changed, self.kept, self.pools)
     }
 }
 

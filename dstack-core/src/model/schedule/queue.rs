@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, btree_set};
 
 use super::launch::Launches;
-use super::pack::{Cursor, Packing};
+use super::pack::{Cursor, Packing, Pools};
 use crate::model::plan::LaunchReason;
 use crate::model::state::{Head, MAX_OVERTAKINGS, QueueKey, Shape};
 use crate::model::{AttemptId, Item, Plan, RunnerId, State, Tick, WaitReason, Waiting, WorkflowId};
@@ -18,14 +18,14 @@ struct Turn<'a> {
     cursor: Cursor<'a>,
 }
 
-/// Places what can be placed; returns the runners that work was given to, and those that are kept.
+/// Places what can be placed; returns the runners that work was given to or that are kept, and the pools as that leaves them.
 pub(super) fn walk<'a>(
     state: &'a State,
     tick: &'a Tick,
     stopping: &BTreeSet<RunnerId>,
     launches: &mut Launches<'a>,
     plan: &mut Plan,
-) -> BTreeSet<RunnerId> {
+) -> (BTreeSet<RunnerId>, Pools<'a>) {
     let mut packing = Packing::new(state, &tick.suspects, stopping);
     let mut reasons = Vec::new();
     let mut firsts = state.queue().heads().peekable();
@@ -62,9 +62,9 @@ pub(super) fn walk<'a>(
         }
     }
     plan.waiting = Waiting::new(reasons);
-    let (used, kept) = packing.into_parts();
+    let (used, kept, pools) = packing.into_parts();
     plan.kept = kept;
-    used
+    (used, pools)
 }
 
 /// A running runner with room, else one that is starting, else a new one; else the reason, and a runner kept for who was
