@@ -10,5 +10,6 @@ mod kills;
 mod leaving;
 mod listings;
 mod output;
+mod planted;
 mod runs;
 mod signals;

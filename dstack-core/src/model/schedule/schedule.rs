@@ -3,6 +3,7 @@
 use super::launch::Launches;
 use super::{claims, queue, skip, timers};
 use crate::model::{Plan, State, Tick};
+use crate::planted::{self, Bug};
 
 /// What should change now, and why the rest waits.
 ///
@@ -13,7 +14,9 @@ pub fn schedule(state: &State, tick: &Tick) -> Plan {
     if state.unreadable().is_some() || state.log().is_none() {
         return plan;
     }
-    skip::skip_hopeless(state, &mut plan);
+    if !planted::is(Bug::SkipForgotten) {
+        skip::skip_hopeless(state, &mut plan);
+    }
     timers::stop_overdue(state, tick, &mut plan);
     let stopping = claims::stopped_by(&plan);
     let mut allowances = claims::allowances(state, tick, &stopping);
