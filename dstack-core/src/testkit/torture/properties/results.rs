@@ -8,9 +8,10 @@ use super::property::{Property, Truth, Verdict};
 use crate::blob::{BlobError, BlobStore, Manifest, OutputStore, Payload};
 use crate::model::event::ResultsKept;
 use crate::model::state::{Outcome, Phase};
-use crate::model::{AttemptId, BlobId, Event, Exit, MachineId, Record, State};
+use crate::model::{AttemptId, BlobId, Event, Exit, Loss, MachineId, Record, State};
 
-/// An exit is recorded once, as the runner's own record says; a success has exit code 0 and its artifacts.
+/// An exit is recorded once, as the runner's own record says; a success has exit code 0 and its artifacts;
+/// results are lost only with their folder.
 #[derive(Debug, Default)]
 pub struct Results {
     exits: BTreeMap<AttemptId, Exit>,
@@ -62,6 +63,12 @@ impl Property for Results {
             Some(Event::ResultsKept(kept)) => {
                 self.complete(truth, before, kept)?;
                 artifacts(truth, kept.manifest)
+            }
+            Some(Event::AttemptLost(lost)) if lost.loss == Loss::ResultsLost => {
+                if truth.wiped.contains(&lost.attempt) {
+                    return Ok(true);
+                }
+                Err(format!("the results of {} are lost, and nobody took its folder away", lost.attempt))
             }
             Some(Event::AttemptStopped(stopped)) => artifacts(truth, stopped.manifest),
             Some(Event::ArtifactsSaved(saved)) => artifacts(truth, saved.manifest),
