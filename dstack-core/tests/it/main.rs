@@ -7,6 +7,7 @@ mod equals;
 mod every_kind;
 mod fairness;
 mod fold;
+mod garbled;
 mod given;
 mod golden;
 mod histories;

@@ -8,6 +8,7 @@ mod stalls;
 
 mod cuts;
 mod decisions;
+mod garbled;
 mod hostile;
 mod laws;
 mod links;
