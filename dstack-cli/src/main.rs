@@ -25,6 +25,9 @@ use crate::app::App;
 use crate::cli::{Cli, Command, ParseError, Parsed};
 use crate::failure::Failure;
 
+// Bugs on purpose are for the checks of the checks alone.
+const _: () = assert!(!dstack_core::planted::IS_ON, "dstack is not built with the feature `planted` of dstack-core");
+
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
     let parsed = match cli::parse(&args) {

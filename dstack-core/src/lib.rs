@@ -59,6 +59,7 @@ mod dstack;
 pub mod home;
 pub mod host;
 pub mod model;
+pub mod planted;
 #[cfg(feature = "project")]
 pub mod project;
 pub mod secret;

@@ -13,6 +13,7 @@ mod leaving;
 mod listings;
 mod output;
 mod pages;
+mod planted;
 mod runs;
 mod secrets;
 mod signals;

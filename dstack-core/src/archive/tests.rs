@@ -312,6 +312,23 @@ proptest! {
     }
 
     #[test]
+    fn an_archive_changed_anywhere_leaves_the_folder_alone(
+        files in trees(),
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let (from, around) = (folder(), folder());
+        lay(from.path(), &files);
+        let Some(packed) = pack_path(from.path(), Path::new("out")).expect("it can be packed") else { return Ok(()) };
+        let mut plain = zstd::decode_all(&packed.bytes[..]).expect("it was just packed");
+        for (place, byte) in changes {
+            *place.get_mut(&mut plain) = byte;
+        }
+        let bytes = zstd::encode_all(&plain[..], 1).expect("memory takes it");
+        let _ = unpack(&bytes[..], &around.path().join("in"), &Limits::default());
+        prop_assert!(tree(around.path()).keys().all(|path| path.starts_with("in")));
+    }
+
+    #[test]
     fn no_bytes_make_it_panic_or_leave_the_folder(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
         let around = folder();
         let _ = unpack(&bytes[..], &around.path().join("in"), &Limits::default());

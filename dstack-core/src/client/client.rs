@@ -9,6 +9,7 @@ use crate::model::event::LogCreated;
 use crate::model::record::{MAX_BATCH_BYTES, MAX_RECORD_BYTES};
 use crate::model::state::STATE_VERSION;
 use crate::model::{AppendId, Batch, Command, Content, Event, LogId, Record, Rejection, RunId, Seq, State, decide};
+use crate::planted::{self, Bug};
 use crate::store::{AppendError, Appended, EventStore, Head, Snapshot, StoreError};
 
 /// Records that are read at once.
@@ -203,8 +204,8 @@ impl Client {
     /// Whoever cannot read all of a log writes nothing to it, however it came to read what it cannot.
     fn check_readable(&self) -> Result<(), Rejection> {
         match self.state.unreadable() {
-            Some(why) => Err(Rejection::ReadOnly(why.to_owned())),
-            None => Ok(()),
+            Some(why) if !planted::is(Bug::ReadOnlyIgnored) => Err(Rejection::ReadOnly(why.to_owned())),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -349,7 +350,9 @@ impl State {
     /// The state of a snapshot; none when it cannot be read, for then the log is read.
     pub fn from_snapshot(snapshot: &Snapshot) -> Option<Self> {
         let mut state: Self = serde_json::from_slice(&snapshot.bytes).ok()?;
-        state.hash = snapshot.hash;
+        if !planted::is(Bug::SnapshotForgets) {
+            state.hash = snapshot.hash;
+        }
         (state.seq() == snapshot.seq).then(|| state.rebuild_indexes())
     }
 }

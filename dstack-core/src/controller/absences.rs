@@ -6,6 +6,7 @@ use crate::clock::Boot;
 use crate::cloud::Look;
 use crate::model::state::Runner;
 use crate::model::{MachineId, State, Token};
+use crate::planted::{self, Bug};
 
 /// What a wait is for: when it changes, the wait begins anew.
 type Awaited = (Option<MachineId>, u32, bool);
@@ -49,6 +50,10 @@ impl Absences {
 
     /// Takes in a look that began at this moment, and leaves those absences in it that have been waited for long enough.
     pub(super) fn judge(&mut self, state: &State, began: Boot, look: &mut Look) {
+        let bugs = [Bug::LogTimeProves, Bug::EarlyLookCounts, Bug::LookInsteadOfRedelivery, Bug::FailedLookCounts];
+        if bugs.into_iter().any(planted::is) {
+            return;
+        }
         for token in look.machines.iter().filter_map(|seen| seen.token.as_ref()) {
             if let Some(wait) = self.0.get_mut(token) {
                 (wait.since, wait.missed) = (wait.since.max(began), None);
@@ -60,9 +65,11 @@ impl Absences {
             let (Some(wait), Some(timing)) = (self.0.get_mut(&absence.0), timings.get(&absence.0)) else {
                 return false;
             };
-            let has_settled = began.since(wait.since) >= timing.settle.to_std();
+            let has_settled = began.since(wait.since) >= timing.settle.to_std() || planted::is(Bug::SettleSkipped);
             let first = *wait.missed.get_or_insert(began);
-            let is_missed_again = wait.awaited.0.is_none() || began.since(first) >= timing.looks_apart.to_std();
+            let is_missed_again = planted::is(Bug::OneLookProves)
+                || wait.awaited.0.is_none()
+                || began.since(first) >= timing.looks_apart.to_std();
             has_settled && is_missed_again
         });
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::clock::Boot;
 use crate::cloud::{LaunchError, Machine};
 use crate::model::{ClaimNumber, Event, Observation, Record, RunnerId, State};
+use crate::planted::{self, Bug};
 
 /// Which claim: its runner, and its number there.
 pub type ClaimKey = (RunnerId, ClaimNumber);
@@ -74,7 +75,8 @@ impl Claims {
             // A claim that we do not remember making is of unknown age, whoever's name it carries: it is only watched.
             let ours = made.filter(|made| made.claims.contains(&key));
             let since = ours.map_or(now, |made| made.before);
-            self.0.entry(key).or_insert_with(|| Watched { since, ours: ours.map(|_| Ours::Clear) });
+            let is_ours = ours.is_some() || planted::is(Bug::ForeignClaim);
+            self.0.entry(key).or_insert_with(|| Watched { since, ours: is_ours.then_some(Ours::Clear) });
         }
         self.0.retain(|key, _| open.contains(key));
     }
@@ -82,8 +84,11 @@ impl Claims {
     /// Until when we may send under this claim, if we may now: it is ours, nothing is under way or in doubt, and less than its
     /// ttl has passed since before we made it.
     pub fn send_before(&self, key: ClaimKey, ttl: std::time::Duration, now: Boot) -> Option<Boot> {
+        if planted::is(Bug::ClaimDropped) {
+            return Some(now.plus(ttl));
+        }
         let claim = self.0.get(&key).filter(|claim| claim.ours == Some(Ours::Clear))?;
-        Some(claim.since.plus(ttl)).filter(|end| now < *end)
+        Some(claim.since.plus(ttl)).filter(|end| now < *end || planted::is(Bug::LateSend))
     }
 
     /// A send is under way from now on.
@@ -100,6 +105,7 @@ impl Claims {
     pub fn answered(&mut self, key: ClaimKey, answer: &Result<Machine, LaunchError>) -> bool {
         let did_nothing = match answer {
             Err(LaunchError::Throttled(_) | LaunchError::Credentials(_)) => true,
+            Err(LaunchError::Unknown(_)) if planted::is(Bug::UnknownIsNothing) => true,
             Ok(_)
             | Err(
                 LaunchError::Unknown(_)
@@ -137,7 +143,10 @@ impl Claims {
                 Some(Ours::Sending | Ours::Clear) => continue,
                 Some(Ours::InDoubt) | None => (*id, *number),
             };
-            if watched >= timing.claim_ttl.to_std() + timing.claim_margin.to_std() {
+            let is_outwaited = watched >= timing.claim_ttl.to_std() + timing.claim_margin.to_std()
+                || planted::is(Bug::ClaimClosedAtSight)
+                || (has_run_out && planted::is(Bug::ClaimWithoutMargin));
+            if is_outwaited {
                 over.push(Observation::ClaimOutwaited { runner, claim });
             }
         }

@@ -7,6 +7,7 @@ use crate::model::plan::ScopeTick;
 use crate::model::reconcile::{Sighting, Sightings, unknown_machines};
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{At, Scope, Span, State, Token};
+use crate::planted::{self, Bug};
 
 /// What the complete looks of one controller process have shown of one scope. It is not in the log: a new process begins
 /// with none.
@@ -66,7 +67,8 @@ impl Evidence {
         self.has_strangers = !strangers.is_empty();
         let before = self.sightings.note(began, look);
         // Who looked before the launch has missed nothing: both looks that prove an absence come after it.
-        let was_launched = |runner: &Runner| runner.launched.is_some_and(|launched| launched <= began);
+        let was_launched =
+            |runner: &Runner| runner.launched.is_some_and(|it| it <= began || planted::is(Bug::EarlyLookCounts));
         let live = state.live_runners().filter(|(_, runner)| was_launched(runner));
         let known: BTreeSet<_> = live.map(|(_, runner)| &runner.token).collect();
         self.sightings.keep_only(|token| known.contains(token));

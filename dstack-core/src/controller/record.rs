@@ -9,6 +9,7 @@ use super::step::Step;
 use crate::client::ClientError;
 use crate::clock::Boot;
 use crate::model::{AppendId, AttemptId, Event, Place, Plan, Record, Seq, reconcile, schedule};
+use crate::planted::{self, Bug};
 use crate::store::AppendError;
 
 /// How often one step decides anew because others were faster.
@@ -98,6 +99,7 @@ impl Controller {
     ) -> Result<T, ControllerError> {
         let outcome = match outcome {
             Ok(value) if group.appends.is_empty() => return Ok(value),
+            Ok(value) if planted::is(Bug::FsyncSkipped) => Ok(value),
             Ok(value) => self.client.settle().await.map(|()| value).map_err(ControllerError::from),
             Err(error) => Err(error),
         };
@@ -164,6 +166,9 @@ impl Controller {
             for seen in &self.observations {
                 let before = facts.len();
                 facts.extend(reconcile(state, seen));
+                if planted::is(Bug::FactDoubled) {
+                    facts.extend(reconcile(state, seen));
+                }
                 told.push(facts.len() > before);
                 if facts.len() >= MAX_AT_ONCE {
                     break;
@@ -212,6 +217,7 @@ impl Controller {
         let kept = events.iter().filter_map(|event| match event {
             Event::ResultsKept(kept) => Some(kept.attempt),
             Event::AttemptStopped(stopped) => Some(stopped.attempt),
+            Event::AttemptExited(exited) if planted::is(Bug::ReleasedBeforeKept) => Some(exited.attempt),
             _ => None,
         });
         let place = |attempt: AttemptId| {

@@ -81,9 +81,9 @@ impl Controller {
         let key = EffectKey::Owed(action.key());
         match action {
             Action::Launch { runner, claim, holder: _, request } => self.start_launch(runner, claim, request),
-            Action::Terminate { runner: _, scope, machine } => match self.ports.of(&scope).cloned() {
+            Action::Terminate { runner, scope, machine } => match self.ports.of(&scope).cloned() {
                 Some(provider) => {
-                    self.spawn(key, effect::terminate(provider, scope, machine));
+                    self.spawn(key, effect::terminate(provider, runner, scope, machine));
                     true
                 }
                 None => false,

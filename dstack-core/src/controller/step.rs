@@ -10,6 +10,7 @@ use super::record::Group;
 use crate::clock::Boot;
 use crate::model::event::ClockStepped;
 use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding};
+use crate::planted::{self, Bug};
 
 /// The log's head may be this far ahead of the store's clock before the clock is corrected.
 const MAX_CLOCK_LAG_US: i64 = 60_000_000;
@@ -169,9 +170,11 @@ impl Controller {
                 let failures = self.looks.failed(&scope, now, &self.options);
                 tracing::warn!(%scope, failures, %why, "a look failed");
             }
+            (_, Outcome::Noticed(_)) if planted::is(Bug::NoticeLost) => {}
             (_, Outcome::Noticed(notice)) => {
                 self.observations.push(Observation::Noticed { machine: notice.machine, deadline: notice.deadline });
             }
+            (_, Outcome::Changed(..)) if planted::is(Bug::ChangedIgnored) => {}
             (_, Outcome::Changed(runner, why)) => self.observations.push(Observation::Changed { runner, why }),
             (EffectKey::Owed(key), Outcome::Failed(why) | Outcome::Refused(why)) => {
                 let failures = self.owed.failed(key, now, &self.options);
@@ -203,7 +206,7 @@ impl Controller {
                 self.looks.hurry(scope, self.now_boot, Duration::ZERO);
             }
         }
-        if let Some(at) = plan.next_wake.filter(|at| *at > self.now) {
+        if let Some(at) = plan.next_wake.filter(|at| *at > self.now && !planted::is(Bug::WakeForgotten)) {
             step.wake_at(self.boot_of(at));
         }
         if let Some(wake) = self.claims.next_wake(state) {
@@ -220,7 +223,7 @@ impl Controller {
             && plan.next_wake.is_none()
             && self.observations.is_empty()
             && self.done.is_empty()
-            && state.live_runners().next().is_none();
+            && (state.live_runners().next().is_none() || planted::is(Bug::IdleTooEarly));
         self.start_looks(step);
         self.start_prices();
     }

@@ -1,5 +1,6 @@
 //! Which calls to the outside are owed now. Derived from the state, and queued nowhere else.
 
+use crate::planted::{self, Bug};
 use std::sync::Arc;
 
 use super::state::{Phase, Runner, RunnerPhase, Workflow};
@@ -114,7 +115,9 @@ pub fn outstanding(state: &State) -> Vec<Action> {
         return actions;
     }
     for (id, runner) in state.live_runners() {
-        if let (RunnerPhase::Stopping, Some(machine)) = (runner.phase, &runner.machine) {
+        if let (RunnerPhase::Stopping, Some(machine)) = (runner.phase, &runner.machine)
+            && !planted::is(Bug::TerminateForgotten)
+        {
             let scope = runner.request.scope.clone();
             actions.push(Action::Terminate { runner: id, scope, machine: machine.clone() });
         }
@@ -151,13 +154,15 @@ fn on_runner(state: &State, id: RunnerId, runner: &Runner, actions: &mut Vec<Act
             }
             (Phase::Assigned(_), Some(_)) => {
                 followed.push(attempt);
-                actions.push(Action::Close { attempt, place });
+                if !planted::is(Bug::CloseForgotten) {
+                    actions.push(Action::Close { attempt, place });
+                }
             }
             (Phase::Exited(..), _) => actions.push(Action::Collect { attempt, place }),
             (Phase::Waiting | Phase::Over(_), _) => {}
         }
     }
-    if !followed.is_empty() {
+    if !followed.is_empty() && !planted::is(Bug::FollowForgotten) {
         actions.push(Action::Follow { place, attempts: followed });
     }
 }

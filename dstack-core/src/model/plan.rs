@@ -1,5 +1,6 @@
 //! What should change, each item with its reason as data.
 
+use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -178,7 +179,10 @@ impl Plan {
                         state.runners().values().map(|runner| runner.request.launch).collect::<BTreeSet<_>>()
                     });
                     let is_taken = |id: RunnerId| runners.contains(&id) || state.knows_runner(id);
-                    let launch = fresh(mint, LaunchId::from_entropy, |id| spent.contains(&id));
+                    let launch = fresh(mint, LaunchId::from_entropy, |id| {
+                        spent.contains(&id) && !planted::is(Bug::KnownIdDrawn)
+                    });
+                    let launch = if planted::is(Bug::TokenReused) { Some(LaunchId::from_bits(7)) } else { launch };
                     let runner = fresh(mint, RunnerId::from_entropy, is_taken);
                     let (Some(launch), Some(runner)) = (launch, runner) else { continue };
                     spent.insert(launch);

@@ -8,6 +8,7 @@ mod every_kind;
 mod explained;
 mod fairness;
 mod fold;
+mod garbled;
 mod given;
 mod golden;
 mod histories;

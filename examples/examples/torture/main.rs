@@ -4,15 +4,19 @@
 //! schedule that breaks a property is printed with its options, smaller ones that break it too, and the command that
 //! repeats it.
 
+#[cfg(feature = "planted")]
+mod planted;
 mod traces;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::Parser;
 use dstack_core::testkit::torture::{self, Options, Report, Swarm};
+use serde::Serialize;
 
 /// Tries the controller in a simulated world full of faults.
 #[derive(Debug, Parser)]
@@ -39,6 +43,10 @@ struct Args {
     /// Print only how often each property had something to check after each fault, as a table
     #[arg(long, conflicts_with_all = ["json", "replay", "traces"])]
     matrix: bool,
+    /// Plant this bug instead, or `all` of them one after another, and say whether the simulator finds it
+    #[cfg(feature = "planted")]
+    #[arg(long, value_name = "BUG", conflicts_with_all = ["schedules", "replay", "traces", "matrix"])]
+    planted: Option<String>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -46,11 +54,19 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    #[cfg(feature = "planted")]
+    if let Some(name) = &args.planted {
+        return ended(planted::run(name, args.seed, args.json));
+    }
     let done = match (&args.replay, &args.traces) {
         (Some(options), _) => replay(options),
         (None, Some(folder)) => trace(&args, folder),
         (None, None) => run(&args),
     };
+    ended(done)
+}
+
+fn ended(done: Result<bool, Box<dyn Error>>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -64,13 +80,23 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, Box<dyn Error>> {
     let options =
         Options { schedules: args.schedules, seed: args.seed, keep_going: args.keep_going, shrinks: !args.no_shrink };
+    let start = Instant::now();
     let report = torture::campaign(&options);
-    print(&if args.matrix { table(&report) } else { text(&report, args.json)? })?;
+    let seconds = start.elapsed().as_secs_f64();
+    print(&if args.matrix { table(&report) } else { text(&report, seconds, args.json)? })?;
     Ok(!report.has_failed())
 }
 
-fn text(report: &Report, is_json: bool) -> Result<String, Box<dyn Error>> {
-    Ok(if is_json { serde_json::to_string_pretty(report)? + "\n" } else { report.to_string() })
+/// A report, and how long it took.
+#[derive(Serialize)]
+struct Timed<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    seconds: f64,
+}
+
+fn text(report: &Report, seconds: f64, is_json: bool) -> Result<String, Box<dyn Error>> {
+    Ok(if is_json { serde_json::to_string_pretty(&Timed { report, seconds })? + "\n" } else { report.to_string() })
 }
 
 /// A line for each fault, a column for each property.

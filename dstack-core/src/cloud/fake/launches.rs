@@ -8,12 +8,14 @@ use super::faults::{Faults, Script};
 use super::world::{Due, NOTICE_TIME, Pool, World};
 use crate::clock::Boot;
 use crate::model::{LaunchOptions, LaunchRequest, MachineId, MilliCpu, Offering, Purchase, Scope, Span};
+use crate::planted::{self, Bug};
 
 impl World {
     /// A launch's effect, without the faults of the way there and back.
     pub(super) fn launch(&mut self, request: &LaunchRequest, at: Boot) -> Result<Machine, LaunchError> {
         let key = (request.scope.region.clone(), request.zone.clone(), request.token());
-        if let Some(machine) = self.tokens.get(&key).and_then(|id| self.machines.get(id)) {
+        let known = self.tokens.get(&key).filter(|_| !planted::is(Bug::TokenPerSend));
+        if let Some(machine) = known.and_then(|id| self.machines.get(id)) {
             let answer = Self::launched_before(machine, request);
             self.draw.hit(if answer == Err(LaunchError::Ended) { "token_ended" } else { "token_seen_again" });
             return answer;

@@ -13,6 +13,7 @@ use crate::clock::Boot;
 use crate::cloud::bucket::Bucket;
 use crate::cloud::{Absence, CloudError, CloudProvider, Known, LaunchError, Look, Machine, MachineState, Notice, Seen};
 use crate::model::{LaunchRequest, LogId, MachineId, Offering, Scope, Span};
+use crate::planted::{self, Bug};
 
 /// What the way there and back does to a call.
 struct Way {
@@ -220,7 +221,10 @@ impl World {
     fn look_call(&mut self, scope: &Scope, log: LogId, known: &[Known], now: Boot) -> Result<Look, CloudError> {
         self.refuse_scope(scope)?;
         let is_shown = |machine: &&FakeMachine| is_in(machine, scope) && machine.is_shown(now);
-        let shown: Vec<FakeMachine> = self.machines.values().filter(is_shown).cloned().collect();
+        let mut shown: Vec<FakeMachine> = self.machines.values().filter(is_shown).cloned().collect();
+        if planted::is(Bug::PageTwoIgnored) {
+            shown.truncate(1);
+        }
         let listed: Vec<&FakeMachine> = shown.iter().filter(|machine| machine.owner == Some(log)).collect();
         self.pages(listed.len(), now)?;
         let mut machines: Vec<Seen> = listed.iter().map(|machine| self.row(machine, now)).collect();

@@ -6,6 +6,7 @@ use super::outcome::{Outcome, host_failure};
 use crate::blob::{BlobStore, Manifest, ManifestEntry};
 use crate::host::{HostError, RunnerHost};
 use crate::model::{AttemptId, Bytes, Loss, Observation, Place, foreign};
+use crate::planted::{self, Bug};
 
 /// Artifacts of one attempt that are missing with a reason; further ones are only named.
 const MAX_REASONS: usize = 32;
@@ -23,6 +24,8 @@ pub(in crate::controller) async fn collect(
     for path in artifacts {
         let fetched = match host.fetch(&place, attempt, &path).await {
             Ok(fetched) => fetched,
+            Err(HostError::Unreachable(_)) if planted::is(Bug::ArtifactsDropped) => continue,
+            Err(HostError::UnknownAttempt(_)) if planted::is(Bug::VanishedFolderIsEmpty) => continue,
             Err(HostError::UnknownAttempt(_)) => {
                 return Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::ResultsLost }]);
             }
@@ -35,7 +38,7 @@ pub(in crate::controller) async fn collect(
             continue;
         }
         let Some(archive) = fetched.archive else {
-            missing.push(path);
+            missing.extend((!planted::is(Bug::ArtifactsUndeclared)).then_some(path));
             continue;
         };
         let size = Bytes(archive.len());

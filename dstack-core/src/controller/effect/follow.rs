@@ -7,7 +7,8 @@ use super::outcome::{Outcome, host_failure};
 use crate::blob::OutputStore;
 use crate::clock::{Boot, Clock};
 use crate::host::{HostError, Progress, RunnerHost};
-use crate::model::{At, AttemptId, Loss, Observation, Place, Span};
+use crate::model::{At, AttemptId, Exit, Loss, Observation, Place, Span};
+use crate::planted::{self, Bug};
 
 /// How often it is noted how much of an attempt's output has come: what `logs --since` goes by.
 const MARK_PERIOD: Span = Span::from_secs(5);
@@ -54,6 +55,10 @@ pub(in crate::controller) async fn follow(
             Err(HostError::UnknownAttempt(attempt)) => {
                 return Outcome::Saw(vec![Observation::Lost { attempt, loss: Loss::ProcessLost }]);
             }
+            Err(HostError::Unreachable(_)) if planted::is(Bug::UnreachableIsLost) => {
+                let lost = |attempt: &AttemptId| Observation::Lost { attempt: *attempt, loss: Loss::ProcessLost };
+                return Outcome::Saw(attempts.keys().map(lost).collect());
+            }
             Err(error) => return host_failure(place.runner, &error),
         };
         let mut ended = Vec::new();
@@ -73,9 +78,9 @@ pub(in crate::controller) async fn follow(
                 if let Err(error) = outputs.write(*attempt, *offset, &one.output).await {
                     return Outcome::Failed(error.to_string());
                 }
-                *offset += one.output.len() as u64;
+                *offset += one.output.len() as u64 + u64::from(planted::is(Bug::OutputGap));
             }
-            if one.has_more {
+            if one.has_more && !planted::is(Bug::OutputCutShort) {
                 has_more = true;
                 continue;
             }
@@ -92,6 +97,9 @@ pub(in crate::controller) async fn follow(
                 }
                 Progress::Exited(exit) => ended.push(Observation::Finished { attempt, exit }),
                 Progress::NeverBegun => ended.push(Observation::Lost { attempt, loss: Loss::NeverBegun }),
+                Progress::Lost if planted::is(Bug::LostIsSuccess) => {
+                    ended.push(Observation::Finished { attempt, exit: Exit::exited(0) });
+                }
                 Progress::Lost => ended.push(Observation::Lost { attempt, loss: Loss::ProcessLost }),
             }
         }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::outcome::Outcome;
 use crate::clock::Boot;
-use crate::cloud::{CloudError, Known};
+use crate::cloud::{Absence, CloudError, Known, Look};
 use crate::controller::ports::Provider;
 use crate::model::{At, LogId, Observation, RuleKey, Scope};
+use crate::planted::{self, Bug};
 
 pub(in crate::controller) async fn look(
     provider: Provider,
@@ -18,11 +19,28 @@ pub(in crate::controller) async fn look(
     // Keys that were changed to another account would list that account: complete, empty, and no evidence.
     match provider.cloud.scope(&scope.region).await {
         Ok(current) if current == scope => {}
+        Ok(current) if planted::is(Bug::OtherAccountsLook) => {
+            return look_at(&provider, &current, log, &known, began).await;
+        }
         Ok(current) => return Outcome::Failed(format!("the account is {current} now, not {scope}")),
         Err(error) => return failed(error),
     }
-    match provider.cloud.look(&scope, log, &known).await {
-        Ok(look) => Outcome::Looked { began, look },
+    look_at(&provider, &scope, log, &known, began).await
+}
+
+async fn look_at(provider: &Provider, scope: &Scope, log: LogId, known: &[Known], began: (At, Boot)) -> Outcome {
+    match provider.cloud.look(scope, log, known).await {
+        Ok(look) => {
+            if planted::is(Bug::StrangerEnded) {
+                let strangers = look.machines.iter().filter(|seen| seen.token.is_none()).map(|seen| seen.id.clone());
+                provider.cloud.terminate(scope, &strangers.collect::<Vec<_>>()).await;
+            }
+            Outcome::Looked { began, look }
+        }
+        Err(_) if planted::is(Bug::FailedLookCounts) => {
+            let absent = known.iter().map(|it| Absence(it.token.clone())).collect();
+            Outcome::Looked { began, look: Look { machines: Vec::new(), absent } }
+        }
         Err(error) => failed(error),
     }
 }

@@ -7,11 +7,11 @@ use crate::clock::{Boot, Clock as _};
 use crate::cloud::LaunchError;
 use crate::controller::effect::{Done, EffectKey, Outcome};
 use crate::controller::{Controller, Options};
-use crate::host::RunnerHost as _;
+use crate::host::{HostError, RunnerHost as _};
 use crate::model::state::{Outcome as Over, Phase};
 use crate::model::{
-    ActionKey, AttemptId, ClaimNumber, Command, Event, MachineId, MicroUsd, Observation, Purchase, Record, RunnerId,
-    Seq, WorkflowId, WorkflowSpec,
+    ActionKey, AttemptId, ClaimNumber, Command, Event, MachineId, MicroUsd, Observation, Purchase, Record, RunId,
+    RunnerId, Seq, WorkflowId, WorkflowSpec,
 };
 use crate::testkit::World;
 
@@ -76,6 +76,10 @@ fn failures_in_a_row_are_counted_from_the_last_success() {
         .expect("it ends");
 }
 
+fn first_of(run: RunId) -> AttemptId {
+    AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 }
+}
+
 #[test]
 fn the_folder_of_an_attempt_whose_artifacts_are_kept_is_emptied_while_its_runner_lives() {
     let world = World::new(1);
@@ -91,12 +95,11 @@ fn the_folder_of_an_attempt_whose_artifacts_are_kept_is_emptied_while_its_runner
             controller.run_until_idle_or(world.clock.sleep_until(soon)).await.expect("it runs");
             let (id, runner) = controller.client().state().live_runners().next().expect("it is idle, and lives");
             let place = runner.place(id).expect("it has a machine");
-            let attempt = AttemptId { workflow: WorkflowId { run, index: 0 }, number: 1 };
-            world.host.fetch(&place, attempt, "model").await.expect("it answers")
+            world.host.fetch(&place, first_of(run), "model").await
         })
         .expect("it ends");
     assert_eq!(outcomes(&world, run), [Phase::Over(Over::Succeeded)]);
-    assert!(fetched.archive.is_none(), "nothing is left in the folder");
+    assert_eq!(fetched.map(|it| it.archive.is_some()), Err(HostError::UnknownAttempt(first_of(run))));
 }
 
 /// A workflow that leaves `model` behind, with what befalls its runner once its command has exited.

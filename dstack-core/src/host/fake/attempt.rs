@@ -158,6 +158,11 @@ impl Attempt {
         self.staged.clear();
     }
 
+    /// Whether its folder is no longer there.
+    pub(super) const fn is_gone(&self) -> bool {
+        self.is_released || self.is_taken_away
+    }
+
     pub(super) fn lose_process(&mut self, now: Boot) {
         if let Some(run) = self.run.as_mut().filter(|run| now < run.end) {
             (run.end, run.how) = (now, End::Lost);

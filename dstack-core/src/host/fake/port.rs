@@ -17,6 +17,7 @@ use crate::clock::Boot;
 use crate::cloud::{FakeCloud, GatePoint, Moment};
 use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
 use crate::model::{AttemptId, Greeting, Identity, MachineId, Place};
+use crate::planted::{self, Bug};
 use crate::secret::Secret;
 
 impl FakeHost {
@@ -154,15 +155,15 @@ impl RunnerHost for FakeHost {
             let known = runners.runners.get(&place.machine).and_then(|runner| runner.attempts.get(&attempt));
             let Some(known) = known else { return Err(HostError::UnknownAttempt(attempt)) };
             match known.verdict {
-                Some(Verdict::Begun) => {
+                Some(Verdict::Begun) if !planted::is(Bug::StartWithoutBegun) => {
                     runners.draw.hit("started_twice");
                     return Ok(Begun::Started);
                 }
-                Some(Verdict::Closed) => {
+                Some(Verdict::Closed) if !planted::is(Bug::StartAfterClose) => {
                     runners.draw.hit("start_refused");
                     return Ok(Begun::Closed);
                 }
-                None => {}
+                Some(Verdict::Begun | Verdict::Closed) | None => {}
             }
             let is_lost = runners.draw.befalls("process_lost", faults.process_lost);
             let lost_after = is_lost.then(|| runners.draw.span(faults.life_most));
@@ -221,7 +222,8 @@ impl RunnerHost for FakeHost {
     async fn fetch(&self, place: &Place, attempt: AttemptId, path: &str) -> Result<Fetched, HostError> {
         self.call("fetch", place, Some(attempt), |runners, now| {
             let found = runners.runners.get(&place.machine).and_then(|runner| runner.attempts.get(&attempt));
-            let is_there = |found: &&Attempt| found.verdict.is_some() && !found.is_taken_away;
+            // What was released or wiped is gone, and with it all knowledge of what was there.
+            let is_there = |found: &&Attempt| found.verdict.is_some() && !found.is_gone();
             let found = found.filter(is_there).ok_or(HostError::UnknownAttempt(attempt))?;
             if let Some(why) = &found.unreadable {
                 return Ok(Fetched { unreadable: Some(why.clone()), ..Fetched::default() });

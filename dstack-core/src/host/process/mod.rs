@@ -19,6 +19,8 @@ mod afterwards;
 mod host;
 
 #[cfg(test)]
+mod garbled;
+#[cfg(test)]
 mod kill_tests;
 #[cfg(test)]
 pub(crate) mod test_runner;

@@ -6,13 +6,17 @@ use crate::model::attempt::LossClass;
 use crate::model::event::{ArtifactsSaved, AttemptAssigned, AttemptExited, AttemptLost, AttemptStopped, ResultsKept};
 use crate::model::state::{Outcome, Phase, Room, Runner, RunnerPhase, Saved, Used, Workflow};
 use crate::model::{AttemptId, Exit, ExitCause, Loss, RunnerId, Settings, State};
+use crate::planted::{self, Bug};
 
 impl State {
     pub(super) fn attempt_assigned(&mut self, event: &AttemptAssigned) -> Result<(), String> {
         let attempt = event.attempt;
         let id = attempt.workflow;
         let workflow = self.workflow(id).ok_or_else(|| format!("there is no workflow {id}"))?;
-        if workflow.phase != Phase::Waiting || workflow.unmet > 0 || attempt.number != workflow.attempt + 1 {
+        if workflow.phase != Phase::Waiting
+            || workflow.unmet > 0
+            || (attempt.number != workflow.attempt + 1 && !planted::is(Bug::AttemptReused))
+        {
             return Err(format!("workflow {id} does not wait for attempt {}", attempt.number));
         }
         let spec = Arc::clone(&workflow.spec);
@@ -42,7 +46,7 @@ impl State {
         self.change_runner(event.runner, |runner| {
             runner.attempts.insert(attempt);
             runner.used = runner.used.plus(Used::by(needs));
-            runner.is_exclusive |= !needs.may_share();
+            runner.is_exclusive |= !needs.may_share() && !planted::is(Bug::ExclusiveShared);
             runner.idle_since = None;
         });
         Ok(())
@@ -114,7 +118,7 @@ impl State {
         let attempt = event.attempt;
         let workflow = self.workflow(attempt.workflow).ok_or_else(|| unknown(attempt))?;
         if let Some(runner) = workflow.runner()
-            && workflow.attempt == attempt.number
+            && (workflow.attempt == attempt.number || planted::is(Bug::OldLossCounts))
         {
             self.leave_runner(attempt, runner);
             self.lose(attempt, event.loss.clone());
@@ -140,13 +144,15 @@ impl State {
             }
         };
         workflow.last_loss = Some(loss.clone());
-        if workflow.stop.is_some() {
+        if workflow.stop.is_some() && !planted::is(Bug::StoppedRequeues) {
             self.end_workflow(id, Outcome::Stopped);
         } else if is_given_up {
             self.end_workflow(id, Outcome::Lost(loss));
         } else {
             wait_again(workflow, at);
-            self.enqueue(id);
+            if !planted::is(Bug::QueueForgets) {
+                self.enqueue(id);
+            }
         }
     }
 
@@ -155,7 +161,7 @@ impl State {
         let id = attempt.workflow;
         let at = self.at;
         let Some(workflow) = self.workflow_mut(id) else { return };
-        if exit.is_success() && missing.is_empty() {
+        if (exit.is_success() || planted::is(Bug::AnyExitSucceeds)) && missing.is_empty() {
             return self.end_workflow(id, Outcome::Succeeded);
         }
         if workflow.stop.is_some() {
@@ -188,6 +194,7 @@ impl State {
         self.change_runner(runner, |runner: &mut Runner| {
             if runner.attempts.remove(&attempt)
                 && let Some(spec) = needs
+                && !planted::is(Bug::RoomNotReturned)
             {
                 runner.used = runner.used.minus(Used::by(&spec.needs));
             }

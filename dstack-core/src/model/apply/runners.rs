@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    ClaimClosed, ClaimMade, LaunchFailed, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping,
-    RunnerWanted,
+    AttemptLost, ClaimClosed, ClaimMade, LaunchFailed, RunnerLaunched, RunnerNoticed, RunnerReady, RunnerStopped,
+    RunnerStopping, RunnerWanted,
 };
 use crate::model::state::{Claim, MAX_STRIKES, Runner, RunnerPhase, Used};
 use crate::model::{Certificate, ClaimEnd, Loss, RunnerId, Span, State, StopReason};
+use crate::planted::{self, Bug};
 
 /// The first pause after too many strikes; it doubles with each further one.
 const STRIKE_PAUSE: Span = Span::from_mins(3);
@@ -88,6 +89,9 @@ impl State {
             return Err(format!("runner {} has another machine already", event.runner));
         }
         let was_over = !runner.may_live();
+        if was_over && planted::is(Bug::MachineAfterEndIgnored) {
+            return Ok(());
+        }
         let scope = runner.request.scope.clone();
         let at = self.at;
         self.change_runner(event.runner, |runner| {
@@ -169,6 +173,9 @@ impl State {
             runner.idle_since = None;
             runner.stop = Some(event.reason.clone());
         });
+        if planted::is(Bug::RequeuedAtStop) {
+            self.lose_all(event.runner);
+        }
         Ok(())
     }
 
@@ -217,6 +224,13 @@ impl State {
         }
         self.hold_runner(id);
         Ok(())
+    }
+
+    /// What is on it is lost already.
+    fn lose_all(&mut self, id: RunnerId) {
+        for attempt in self.runners.get(&id).map(|runner| runner.attempts.clone()).unwrap_or_default() {
+            let _fits = self.attempt_lost(&AttemptLost { attempt, loss: Loss::ShutDown });
+        }
     }
 
     fn known(&self, id: RunnerId) -> Result<&Runner, String> {

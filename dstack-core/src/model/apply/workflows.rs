@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::event::{RunSubmitted, StopRequested, WorkflowSkipped, WorkflowSubmitted};
 use crate::model::state::{Outcome, Phase, Run, Workflow};
 use crate::model::{State, WorkflowId};
+use crate::planted::{self, Bug};
 
 impl State {
     pub(super) fn run_submitted(&mut self, event: &RunSubmitted) -> Result<(), String> {
@@ -81,6 +82,7 @@ impl State {
         let phase = workflow.phase.clone();
         match phase {
             Phase::Over(_) => {}
+            Phase::Assigned(_) if planted::is(Bug::StopForgotten) => {}
             Phase::Waiting => self.end_workflow(id, Outcome::Stopped),
             Phase::Assigned(_) | Phase::Exited(..) => {
                 workflow.stop = Some(event.abort || workflow.stop == Some(true));
@@ -116,7 +118,7 @@ impl State {
             self.skips.remove(&id);
         }
         let at = self.at;
-        let has_succeeded = outcome == Outcome::Succeeded;
+        let has_succeeded = outcome == Outcome::Succeeded || planted::is(Bug::FailedDependencyCounts);
         let Some(workflow) = self.workflow_mut(id) else { return };
         workflow.phase = Phase::Over(outcome);
         workflow.since = at;

@@ -7,6 +7,7 @@ use crate::model::state::{Phase, Runner, RunnerPhase};
 use crate::model::{
     At, AttemptId, Command, Event, Offering, Rejection, RuleFilter, RuleKey, RunnerId, State, StopReason,
 };
+use crate::planted::{self, Bug};
 
 pub(super) fn allow(state: &State, offering: Offering, max: u32, min: u32) -> Result<Vec<Event>, Rejection> {
     if min > max {
@@ -14,7 +15,9 @@ pub(super) fn allow(state: &State, offering: Offering, max: u32, min: u32) -> Re
     }
     let victims = shrunk(state, victims(state, &offering.rule_key(), max), &StopReason::MaxLowered);
     let mut events = vec![RuleAllowed { max, min, offering }.into()];
-    events.extend(victims.iter().map(Victim::event));
+    if !planted::is(Bug::LoweredKeeps) {
+        events.extend(victims.iter().map(Victim::event));
+    }
     Ok(events)
 }
 
@@ -31,7 +34,9 @@ pub(super) fn remove(state: &State, filter: &RuleFilter) -> Result<Vec<Event>, R
     for rule in removed {
         let surplus = shrunk(state, victims(state, &rule, 0), &StopReason::RuleRemoved);
         events.push(RuleRemoved { rule }.into());
-        events.extend(surplus.iter().map(Victim::event));
+        if !planted::is(Bug::RemovedKeeps) {
+            events.extend(surplus.iter().map(Victim::event));
+        }
     }
     Ok(events)
 }
@@ -41,7 +46,9 @@ pub(super) fn disable(state: &State) -> Vec<Event> {
     if state.is_enabled() {
         events.push(AutoscalingDisabled {}.into());
     }
-    events.extend(disabled(state).iter().map(Victim::event));
+    if !planted::is(Bug::DisableKeeps) {
+        events.extend(disabled(state).iter().map(Victim::event));
+    }
     events
 }
 

@@ -8,6 +8,7 @@ use crate::model::event::{
 };
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{Certificate, ClaimNumber, Event, RuleKey, RunnerId, Scope, Span, State, StopReason, foreign};
+use crate::planted::{self, Bug};
 
 /// How long an offering without capacity is not asked for; it doubles with each further answer of that kind.
 const CAPACITY_PAUSE: Span = Span::from_mins(3);
@@ -29,6 +30,9 @@ pub(super) fn answered(
     let Some(runner) = state.runners().get(&id) else { return Vec::new() };
     match answer {
         Ok(machine) => launched(id, runner, machine),
+        Err(LaunchError::Unknown(why)) if planted::is(Bug::UnknownIsRefusal) => {
+            refused((id, runner), claim, Refusal::OfTheToken, why, Vec::new())
+        }
         // Nothing is known, or nothing was done: the claim's end decides.
         Err(LaunchError::Unknown(_) | LaunchError::Mismatch(_) | LaunchError::Throttled(_)) => Vec::new(),
         Err(LaunchError::Credentials(why)) if runner.may_live() => {
@@ -55,7 +59,11 @@ pub(super) fn answered(
         Err(LaunchError::Denied(why) | LaunchError::Invalid(why)) => {
             let said = RuleBlocked { rule: runner.request.rule.clone(), why: foreign(why) }.into();
             // Rights and forms are judged before the token: that says nothing about what was sent with it before.
-            let of = if claim.0 > 1 { Refusal::OfThisSend } else { Refusal::OfTheToken };
+            let of = if claim.0 > 1 && !planted::is(Bug::DeniedIsCertificate) {
+                Refusal::OfThisSend
+            } else {
+                Refusal::OfTheToken
+            };
             refused((id, runner), claim, of, why, vec![said])
         }
     }
@@ -63,6 +71,9 @@ pub(super) fn answered(
 
 fn launched(id: RunnerId, runner: &Runner, machine: &Machine) -> Vec<Event> {
     let mut events = Vec::new();
+    if planted::is(Bug::LateMachineForgotten) && runner.phase == RunnerPhase::Stopping {
+        return events;
+    }
     // A look may have been faster, and may know the address that an answer cannot have yet.
     let is_news = match &runner.machine {
         None => true,
@@ -105,7 +116,8 @@ fn refused(
         return Vec::new();
     }
     let mut events = said;
-    if runner.open_claim().is_some_and(|open| open.number == claim) && runner.machine.is_none() {
+    let is_open = runner.open_claim().is_some_and(|open| open.number == claim);
+    if (is_open || planted::is(Bug::CapacityFreesSlot)) && runner.machine.is_none() {
         events.push(LaunchFailed { runner: id, claim, why: foreign(why) }.into());
         let reason = StopReason::LaunchFailed(foreign(why));
         events.push(match of {

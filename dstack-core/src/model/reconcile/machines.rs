@@ -7,6 +7,7 @@ use crate::cloud::{Look, MachineState, Seen};
 use crate::model::event::{RunnerLaunched, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{At, Certificate, Event, RunnerId, Scope, State, StopReason, Token, foreign};
+use crate::planted::{self, Bug};
 
 pub(super) fn looked(
     state: &State,
@@ -63,7 +64,8 @@ fn runner_of<'a>(runners: &Runners<'a>, seen: &Seen) -> Option<(RunnerId, &'a Ru
 
 fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
     let mut events = Vec::new();
-    let is_new = runner.machine.is_none();
+    let is_forgotten = planted::is(Bug::LateMachineForgotten) && runner.phase == RunnerPhase::Stopping;
+    let is_new = runner.machine.is_none() && !is_forgotten;
     let has_moved = seen.address.is_some() && runner.address != seen.address;
     // It was believed to be gone, or never to have been: it takes its slot again, and is ended again.
     let is_back = matches!(
@@ -74,7 +76,12 @@ fn seen_as(id: RunnerId, runner: &Runner, seen: &Seen) -> Vec<Event> {
         let launched = RunnerLaunched { runner: id, machine: seen.id.clone(), address: seen.address.clone() };
         events.push(launched.into());
     }
-    match seen.state {
+    let is_over = match seen.state {
+        MachineState::Halted => planted::is(Bug::HaltedIsOver),
+        MachineState::ShuttingDown => planted::is(Bug::ShuttingDownIsOver),
+        MachineState::Pending | MachineState::Running | MachineState::Terminated => false,
+    };
+    match if is_over { MachineState::Terminated } else { seen.state } {
         MachineState::Pending | MachineState::Running => {}
         MachineState::Halted | MachineState::ShuttingDown => {
             let is_ending = matches!(runner.phase, RunnerPhase::Stopping | RunnerPhase::Stopped(_));
@@ -109,12 +116,17 @@ fn absence_proves(runner: &Runner, began: At, sighting: Sighting) -> Option<Cert
         (_, RunnerPhase::Stopped(_)) => None,
         (Some(_), _) => {
             let known = sighting.seen.into_iter().chain(runner.launched).max()?;
-            let missed_before = sighting.missed.is_some_and(|first| began >= first.plus(timing.looks_apart));
-            (began >= known.plus(timing.settle) && missed_before).then_some(Certificate::Gone)
+            let missed_before = sighting.missed.is_some_and(|first| began >= first.plus(timing.looks_apart))
+                || planted::is(Bug::OneLookProves);
+            let has_settled = began >= known.plus(timing.settle) || planted::is(Bug::SettleSkipped);
+            (has_settled && missed_before).then_some(Certificate::Gone)
         }
         (None, RunnerPhase::Stopping) => {
             let closed = runner.claim_closed.filter(|_| runner.open_claim().is_none())?;
-            (began >= closed.plus(timing.settle)).then_some(Certificate::NotFound)
+            (began >= closed.plus(timing.settle) || planted::is(Bug::SettleSkipped)).then_some(Certificate::NotFound)
+        }
+        (None, RunnerPhase::Wanted) if planted::is(Bug::LookInsteadOfRedelivery) => {
+            runner.open_claim().is_none().then_some(Certificate::NotFound)
         }
         // Still wanted: it is sent again with the same token, under a new claim.
         (None, RunnerPhase::Wanted | RunnerPhase::Launched | RunnerPhase::Ready) => None,

@@ -4,6 +4,7 @@ use super::{Greeting, Observation, attempts, launches, machines, prices};
 use crate::model::event::{ClaimClosed, RunnerNoticed, RunnerReady, RunnerStopped, RunnerStopping};
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{Certificate, ClaimEnd, ClaimNumber, Event, RunnerId, State, StopReason, foreign};
+use crate::planted::{self, Bug};
 
 /// The facts that this observation adds to the log; none when the log knows them already.
 ///
@@ -24,6 +25,9 @@ pub fn reconcile(state: &State, observation: &Observation) -> Vec<Event> {
             events
         }
         Observation::ClaimUnused { runner, claim } => claim_unused(state, *runner, *claim),
+        Observation::ClaimOutwaited { runner, claim } if planted::is(Bug::TimeFreesSlot) => {
+            claim_unused(state, *runner, *claim)
+        }
         Observation::ClaimOutwaited { runner, claim } => claim_closed(state, *runner, *claim, ClaimEnd::Waited),
         Observation::Looked { scope, began, look, sightings } => {
             machines::looked(state, scope, *began, look, sightings)
@@ -58,7 +62,7 @@ fn claim_unused(state: &State, id: RunnerId, claim: ClaimNumber) -> Vec<Event> {
     let mut events = claim_closed(state, id, claim, ClaimEnd::Unsent);
     let ends = |runner: &&Runner| runner.phase == RunnerPhase::Stopping && runner.machine.is_none();
     if !events.is_empty()
-        && claim.0 == 1
+        && (claim.0 == 1 || planted::is(Bug::UnusedIsCertificate))
         && let Some(reason) = state.runners().get(&id).filter(ends).and_then(|runner| runner.stop.clone())
     {
         events.push(RunnerStopped { runner: id, reason, certificate: Certificate::NeverLaunched }.into());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::state::RunnerPhase;
 use crate::model::{ClaimNumber, Item, Plan, RunnerId, Scope, State, Tick};
+use crate::planted::{self, Bug};
 
 /// How many more claims may be opened in each scope: a step claims no more than the limiter lets it send in time.
 pub(super) fn allowances<'a>(
@@ -38,8 +39,9 @@ pub(super) fn renew<'a>(
 ) {
     for (_, id) in &state.starting {
         let Some(runner) = state.runners().get(id) else { continue };
-        let is_unclaimed = runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none();
-        if !is_unclaimed || stopping.contains(id) {
+        let is_unclaimed = runner.phase == RunnerPhase::Wanted
+            && (runner.open_claim().is_none() || planted::is(Bug::ClaimRenewedOpen));
+        if !is_unclaimed || stopping.contains(id) || planted::is(Bug::LookInsteadOfRedelivery) {
             continue;
         }
         if let Some(refused) = state.credentials().get(&runner.request.scope).filter(|known| known.holds(tick.at)) {

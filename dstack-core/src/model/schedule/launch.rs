@@ -8,6 +8,7 @@ use super::pack::Packing;
 use crate::model::plan::LaunchReason;
 use crate::model::state::{Rule, Shape, Unavailable};
 use crate::model::{At, Item, Plan, RuleKey, Scope, State, Tick, WaitReason};
+use crate::planted::{self, Bug};
 
 /// A rule with the slots that are taken, by this plan too.
 #[derive(Clone, Copy)]
@@ -90,7 +91,7 @@ impl<'a> Launches<'a> {
         why: LaunchReason,
         plan: &mut Plan,
     ) -> Result<(), WaitReason> {
-        if !self.state.is_enabled() {
+        if !self.state.is_enabled() && !planted::is(Bug::DisabledIgnored) {
             return Err(WaitReason::Disabled);
         }
         if let Some(reason) = self.refused.get(&*shape.fits) {
@@ -168,7 +169,7 @@ impl<'a> Launches<'a> {
 
     fn plan_launch(&mut self, place: usize, zone: String, why: LaunchReason, plan: &mut Plan) {
         let candidate = &mut self.candidates[place];
-        candidate.taken += 1;
+        candidate.taken += u32::from(!planted::is(Bug::PlannedUncounted));
         candidate.planned += 1;
         let Candidate { key, rule, .. } = *candidate;
         if let Some(left) = self.allowance.get_mut(&rule.offering.scope) {
@@ -197,7 +198,7 @@ impl<'a> Launches<'a> {
         if let Some(why) = &rule.blocked {
             return Err(Obstacle::Other(WaitReason::Blocked { rule: key.clone(), why: why.clone() }));
         }
-        if taken >= rule.max {
+        if taken >= rule.max && !planted::is(Bug::CapIgnored) {
             return Err(if rule.max == 0 { Obstacle::Zero } else { Obstacle::Full });
         }
         if is_pool_full {

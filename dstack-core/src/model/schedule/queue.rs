@@ -7,6 +7,7 @@ use super::pack::{Cursor, Packing, Pools};
 use crate::model::plan::LaunchReason;
 use crate::model::state::{Head, MAX_OVERTAKINGS, QueueKey, Shape};
 use crate::model::{AttemptId, Item, Plan, RunnerId, State, Tick, WaitReason, Waiting, WorkflowId};
+use crate::planted::{self, Bug};
 
 /// One shape in the walk.
 struct Turn<'a> {
@@ -80,6 +81,7 @@ fn take_turn<'a>(
     let shape = turn.shape;
     if let Some((runner, why)) = packing.place(shape, &mut turn.cursor) {
         let number = state.workflow(workflow).map_or(0, |workflow| workflow.attempt) + 1;
+        let number = if planted::is(Bug::AttemptReused) { 1 } else { number };
         plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
         return Ok(());
     }

@@ -4,6 +4,7 @@ use super::launch::Launches;
 use super::pack::Pools;
 use super::{claims, queue, skip, timers};
 use crate::model::{Plan, State, Tick};
+use crate::planted::{self, Bug};
 
 /// What should change now, and why the rest waits.
 ///
@@ -19,7 +20,9 @@ pub(super) fn plan_with_pools<'a>(state: &'a State, tick: &'a Tick) -> (Plan, Po
     if state.unreadable().is_some() || state.log().is_none() {
         return (plan, Pools::default());
     }
-    skip::skip_hopeless(state, &mut plan);
+    if !planted::is(Bug::SkipForgotten) {
+        skip::skip_hopeless(state, &mut plan);
+    }
     timers::stop_overdue(state, tick, &mut plan);
     let stopping = claims::stopped_by(&plan);
     let mut allowances = claims::allowances(state, tick, &stopping);

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::launch::Launches;
 use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{At, Item, Plan, RuleKey, RunnerId, Scope, Span, State, StopReason, Tick};
+use crate::planted::{self, Bug};
 
 /// Runners that should have been launched or ready by now.
 pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
@@ -61,7 +62,7 @@ pub(super) fn stop_idle<'a>(
     }
     for (since, id) in &state.idle {
         let Some(runner) = state.runners().get(id) else { continue };
-        if used.contains(id) {
+        if used.contains(id) && !planted::is(Bug::BusyStopped) {
             continue;
         }
         if runner.noticed {
@@ -102,5 +103,5 @@ fn await_timer(tick: &Tick, scope: &Scope, deadline: At, plan: &mut Plan) {
 
 fn has_fired(tick: &Tick, scope: &Scope, deadline: At) -> bool {
     let looked = tick.scopes.get(scope).and_then(|scope| scope.last_look);
-    tick.at >= deadline && looked.is_some_and(|began| began >= deadline)
+    tick.at >= deadline && looked.is_some_and(|began| began >= deadline) && !planted::is(Bug::TimersDead)
 }

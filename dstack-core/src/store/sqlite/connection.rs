@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::filesystem;
 use super::turn::Pause;
@@ -23,8 +23,14 @@ const SYNCHRONOUS_FULL: i64 = 2;
 /// Statements that a connection keeps ready: all there are.
 const STATEMENTS_MAX: usize = 32;
 
+/// What a failure of SQLite means: later the log may answer, unless its file may not be written.
 pub(super) fn unreachable(error: rusqlite::Error) -> StoreError {
-    StoreError::Unreachable(Box::new(error))
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => StoreError::Unusable(format!(
+            "{FILE} cannot be written ({error}): its disk is mounted read-only, or it is not this user's to write"
+        )),
+        Some(_) | None => StoreError::Unreachable(Box::new(error)),
+    }
 }
 
 fn no_file(error: std::io::Error) -> StoreError {

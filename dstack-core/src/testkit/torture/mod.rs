@@ -16,6 +16,8 @@ mod campaign;
 mod fault;
 mod job;
 mod observer;
+#[cfg(feature = "planted")]
+mod planted;
 mod process_clock;
 pub mod properties;
 mod report;
@@ -35,6 +37,8 @@ mod weather;
 pub use campaign::{Options, Outcome, campaign, campaign_with, run, seed_of};
 pub use fault::{Chance, KINDS, Kind, Part};
 pub use observer::Violation;
+#[cfg(feature = "planted")]
+pub use planted::{Hunt, hunt};
 pub use report::{FULL, Failure, Report};
 pub use swarm::{Swarm, SwarmRule, TYPES};
 pub use trace::{Trace, Traced, run_trace, trace_options};

@@ -42,6 +42,7 @@ pub(super) const TRANSITIONS: &[&str] = &[
     "loss: process lost",
     "loss: never begun",
     "loss: refused",
+    "loss: results lost",
     "loss: counted",
     "loss: uncounted",
     "exit: success",

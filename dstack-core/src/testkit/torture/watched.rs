@@ -34,6 +34,7 @@ pub(super) const ARMS: &[&str] = &[
     "host: closed before",
     "host: changed",
     "host: refused",
+    "host: unknown attempt",
     "host: unreachable",
     "append: conflict",
     "append: full",

@@ -9,6 +9,7 @@ mod stalls;
 mod cuts;
 mod decisions;
 mod fetches;
+mod garbled;
 mod hostile;
 mod laws;
 mod links;

@@ -1,5 +1,6 @@
 mod damage;
 mod files;
+mod journal;
 mod laws;
 mod processes;
 mod waking;

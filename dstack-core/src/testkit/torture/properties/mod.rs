@@ -6,6 +6,7 @@ mod cap;
 mod foreign;
 mod intent;
 mod laws;
+mod once;
 mod one_machine;
 mod one_start;
 mod order;
@@ -22,6 +23,7 @@ pub use cap::Cap;
 pub use foreign::Foreign;
 pub use intent::Intent;
 pub use laws::{Fits, Fold, Laws};
+pub use once::Once;
 pub use one_machine::OneMachine;
 pub use one_start::{Alone, OneStart};
 pub use order::Order;
@@ -48,7 +50,8 @@ pub fn all() -> Vec<Box<dyn Property>> {
         Box::new(Results::default()),
         Box::new(Output),
         Box::new(Foreign),
-        Box::new(Stop),
+        Box::new(Stop::default()),
+        Box::new(Once::default()),
         Box::new(Absorbing::default()),
         Box::new(Acknowledged::default()),
         Box::new(ReadOnly),

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use futures::FutureExt;
 
 use super::property::{Property, Truth, Verdict};
-use crate::blob::{BlobStore, Manifest, OutputStore};
+use crate::blob::{BlobError, BlobStore, Manifest, OutputStore, Payload};
+use crate::model::event::ResultsKept;
 use crate::model::state::{Outcome, Phase};
-use crate::model::{AttemptId, BlobId, Event, Exit, MachineId, Record, State};
+use crate::model::{AttemptId, BlobId, Event, Exit, Loss, MachineId, Record, State};
 
-/// An exit is recorded once, as the runner's own record says; a success has exit code 0 and its artifacts.
+/// An exit is recorded once, as the runner's own record says; a success has exit code 0 and its artifacts;
+/// results are lost only with their folder.
 #[derive(Debug, Default)]
 pub struct Results {
     exits: BTreeMap<AttemptId, Exit>,
@@ -18,6 +20,26 @@ pub struct Results {
 fn machine_of(before: &State, attempt: AttemptId) -> Option<MachineId> {
     let workflow = before.workflow(attempt.workflow).filter(|workflow| workflow.attempt == attempt.number)?;
     before.runners().get(&workflow.runner()?)?.machine.clone()
+}
+
+impl Results {
+    /// What a success declared is in its manifest, path by path, or is said to be missing. Only who aborts wants none of it.
+    fn complete(&self, truth: &Truth, before: &State, kept: &ResultsKept) -> Result<(), String> {
+        let workflow = before.workflow(kept.attempt.workflow).filter(|it| it.attempt == kept.attempt.number);
+        let is_success = self.exits.get(&kept.attempt).is_some_and(Exit::is_success);
+        let Some(workflow) = workflow.filter(|workflow| is_success && workflow.stop != Some(true)) else {
+            return Ok(());
+        };
+        let named: Vec<String> = match kept.manifest {
+            Some(id) => read(truth, id)?.artifacts.into_iter().map(|entry| entry.path).collect(),
+            None => Vec::new(),
+        };
+        let has = |path: &&String| named.contains(path) || kept.missing.contains(path);
+        match workflow.spec.artifacts.iter().find(|path| !has(path)) {
+            Some(path) => Err(format!("{} succeeded, and {path} is neither kept nor missing", kept.attempt)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Property for Results {
@@ -38,7 +60,16 @@ impl Property for Results {
                     other => Err(format!("attempt {attempt} exited with {}, its runner says {other:?}", exited.exit)),
                 }
             }
-            Some(Event::ResultsKept(kept)) => artifacts(truth, kept.manifest),
+            Some(Event::ResultsKept(kept)) => {
+                self.complete(truth, before, kept)?;
+                artifacts(truth, kept.manifest)
+            }
+            Some(Event::AttemptLost(lost)) if lost.loss == Loss::ResultsLost => {
+                if truth.wiped.contains(&lost.attempt) {
+                    return Ok(true);
+                }
+                Err(format!("the results of {} are lost, and nobody took its folder away", lost.attempt))
+            }
             Some(Event::AttemptStopped(stopped)) => artifacts(truth, stopped.manifest),
             Some(Event::ArtifactsSaved(saved)) => artifacts(truth, saved.manifest),
             _ => Ok(false),
@@ -64,15 +95,22 @@ impl Property for Results {
     }
 }
 
+fn blob(truth: &Truth, id: BlobId) -> Result<Payload, BlobError> {
+    truth.blobs.get(id).now_or_never().expect("memory does not wait")
+}
+
+fn read(truth: &Truth, id: BlobId) -> Result<Manifest, String> {
+    let bytes = blob(truth, id).map_err(|error| format!("the manifest {id} is kept: {error}"))?;
+    let bytes = bytes.bytes().map_err(|error| error.to_string())?;
+    serde_json::from_slice(&bytes).map_err(|error| error.to_string())
+}
+
 /// What a manifest names is in the blob store, all of it.
 fn artifacts(truth: &Truth, manifest: Option<BlobId>) -> Verdict {
     let Some(id) = manifest else { return Ok(false) };
-    let get = |id| truth.blobs.get(id).now_or_never().expect("memory does not wait");
-    let bytes = get(id).map_err(|error| format!("the manifest {id} is kept: {error}"))?;
-    let bytes = bytes.bytes().map_err(|error| error.to_string())?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let manifest = read(truth, id)?;
     for entry in &manifest.artifacts {
-        get(entry.archive).map_err(|error| format!("{} is kept: {error}", entry.path))?;
+        blob(truth, entry.archive).map_err(|error| format!("{} is kept: {error}", entry.path))?;
     }
     Ok(!manifest.artifacts.is_empty())
 }

@@ -1,12 +1,18 @@
 //! Stop means stop.
 
 use super::property::{Property, Truth, Verdict};
-use crate::model::{Event, Record, State, StopReason};
+use std::collections::BTreeSet;
+
+use crate::model::state::RunnerPhase;
+use crate::model::{Event, Record, State, StopReason, WorkflowId};
 
 /// Once autoscaling is off, a rule is gone or a workflow is to stop, no record starts anything for it; a runner that is
 /// stopped for being idle is idle.
 #[derive(Debug, Default)]
-pub struct Stop;
+pub struct Stop {
+    /// What its user has stopped, whatever the state makes of that.
+    stopped: BTreeSet<WorkflowId>,
+}
 
 impl Property for Stop {
     fn name(&self) -> &'static str {
@@ -26,11 +32,14 @@ impl Property for Stop {
                 Err(format!("runner {} is claimed while autoscaling is off", made.runner))
             }
             Some(Event::AttemptAssigned(assigned)) => {
-                let workflow = before.workflow(assigned.attempt.workflow);
-                if workflow.is_some_and(|workflow| workflow.stop.is_some()) {
+                if self.stopped.contains(&assigned.attempt.workflow) {
                     return Err(format!("{} is assigned, though it is to stop", assigned.attempt));
                 }
                 Ok(true)
+            }
+            Some(Event::StopRequested(asked)) => {
+                self.stopped.insert(asked.workflow);
+                Ok(false)
             }
             Some(Event::RunnerStopping(stopping)) if stopping.reason == StopReason::Idle => {
                 let runner = before.runners().get(&stopping.runner);
@@ -40,6 +49,16 @@ impl Property for Stop {
                 }
             }
             _ => Ok(false),
+        }
+    }
+
+    fn appended(&mut self, _truth: &Truth, state: &State) -> Verdict {
+        if state.is_enabled() {
+            return Ok(false);
+        }
+        match state.live_runners().find(|(_, runner)| runner.phase != RunnerPhase::Stopping) {
+            Some((id, runner)) => Err(format!("runner {id} is {:?} while autoscaling is off", runner.phase)),
+            None => Ok(true),
         }
     }
 }
