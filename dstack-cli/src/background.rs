@@ -47,6 +47,11 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    /// For a command that has just made sure of it: one that was started may not have come to its lock yet.
+    pub(crate) fn assured() -> Self {
+        Self { looked: Some(Instant::now()), ..Self::default() }
+    }
+
     /// Starts a controller where none is live, and tells of what keeps any from working. It looks once a second.
     pub(crate) fn ensure(&mut self, app: &App, state: &State, now: At, say: impl Fn(&str)) -> Result<(), Failure> {
         if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {

@@ -232,7 +232,7 @@ impl<'a> Attached<'a> {
             follow,
             narrator,
             presence,
-            driver: Driver::default(),
+            driver: Driver::assured(),
             is_stopping: false,
         })
     }

@@ -6,14 +6,15 @@ use std::fmt;
 use std::path::Path;
 
 use dstack_core::model::event::SettingsChanged;
-use dstack_core::model::state::Used;
 use dstack_core::model::{
-    At, MicroUsd, Needs, Offering, Purchase, RuleKey, RunnerId, Settings, Span, WorkflowId, WorkflowSpec, schedule,
+    At, MicroUsd, Needs, Offering, Purchase, RuleKey, Settings, Span, WorkflowId, WorkflowSpec, schedule,
 };
-use dstack_core::testkit::floor::{Delays, Floor, Planner, Rented, Start};
+use dstack_core::testkit::floor::{Delays, Floor, Planner};
 use serde::Serialize;
 
-use crate::policies::{Policy, alone, first_fit};
+use crate::bill::Bill;
+use crate::bound::Division;
+use crate::policies::{Policy, alone, first_fit, no_dearer};
 use crate::workload::{Group, Job, ZoneChange, groups, read_jobs, zone_changes};
 use crate::{bound, catalogue};
 
@@ -85,39 +86,79 @@ pub(crate) struct Comparison {
     rows: Vec<Row>,
 }
 
+/// A workload with all that it runs on.
+pub(crate) struct Setting {
+    /// Of the trace.
+    pub(crate) name: String,
+    jobs: Vec<Job>,
+    unfit: usize,
+    offerings: Vec<Offering>,
+    purchase: Purchase,
+    zones: Vec<ZoneChange>,
+}
+
+impl Setting {
+    /// Reads a trace, with the machines that it may use.
+    ///
+    /// # Errors
+    /// When a file is not there, or is not what it should be.
+    pub(crate) fn read(traces: &Path, ec2: &Path, trace: &Trace) -> Result<Self, Box<dyn Error>> {
+        let offerings = catalogue::read(ec2, traces, trace.families, trace.purchase)?;
+        let mut jobs = jobs_of(traces, trace)?;
+        let before = jobs.len();
+        if jobs.iter().all(|job| job.depends_on.is_empty()) {
+            jobs.retain(|job| offerings.iter().any(|offering| job.needs.fit(offering)));
+        }
+        let zones = match trace.spot {
+            Some(file) => zone_changes(&std::fs::read_to_string(traces.join(file))?),
+            None => Vec::new(),
+        };
+        let name = format!("{} {}", trace.file, trace.purchase);
+        Ok(Self { name, unfit: before - jobs.len(), jobs, offerings, purchase: trace.purchase, zones })
+    }
+
+    /// These jobs on these machines.
+    #[cfg(test)]
+    pub(crate) fn of(jobs: Vec<Job>, offerings: Vec<Offering>, purchase: Purchase) -> Self {
+        Self { name: String::new(), unfit: 0, jobs, offerings, purchase, zones: Vec::new() }
+    }
+
+    /// What it costs at least, and the division of prices that shows it.
+    pub(crate) fn least_cost(&self) -> (u64, Division) {
+        bound::least_cost(self.jobs.iter().map(|job| (&job.needs, job.duration)), &self.offerings)
+    }
+
+    /// What a policy that needs no pool makes of it.
+    pub(crate) fn run(&self, policy: Policy) -> Done {
+        run(policy, self, &BTreeMap::new())
+    }
+}
+
 /// Runs a workload under every policy.
 ///
 /// # Errors
 /// When a file is not there, or is not what it should be.
 pub(crate) fn compare(traces: &Path, ec2: &Path, trace: &Trace) -> Result<Comparison, Box<dyn Error>> {
-    let offerings = catalogue::read(ec2, traces, trace.families, trace.purchase)?;
-    let mut jobs = jobs_of(traces, trace)?;
-    let before = jobs.len();
-    if jobs.iter().all(|job| job.depends_on.is_empty()) {
-        jobs.retain(|job| offerings.iter().any(|offering| job.needs.fit(offering)));
-    }
-    let zones = match trace.spot {
-        Some(file) => zone_changes(&std::fs::read_to_string(traces.join(file))?),
-        None => Vec::new(),
-    };
+    let setting = Setting::read(traces, ec2, trace)?;
+    let (least_cost_micro_usd, division) = setting.least_cost();
     let mut rows = Vec::new();
     let mut pools = BTreeMap::new();
     for policy in Policy::ALL {
         if trace.spot.is_some() && matches!(policy, Policy::PoolMean | Policy::PoolPeak | Policy::FirstFit) {
             continue;
         }
-        let done = run(policy, &jobs, &offerings, trace.purchase, &pools, &zones);
+        let done = run(policy, &setting, &pools);
         if policy == Policy::Dstack {
             pools = pools_of(&done);
         }
-        rows.push(row(policy, &done));
+        rows.push(row(policy, &done, division));
     }
     Ok(Comparison {
-        trace: format!("{} {}", trace.file, trace.purchase),
-        jobs: jobs.len(),
-        unfit: before - jobs.len(),
-        least_cost_micro_usd: bound::least_cost(jobs.iter().map(|job| (&job.needs, job.duration)), &offerings),
-        critical_path_s: critical_path(&jobs).as_secs(),
+        jobs: setting.jobs.len(),
+        unfit: setting.unfit,
+        least_cost_micro_usd,
+        critical_path_s: critical_path(&setting.jobs).as_secs(),
+        trace: setting.name,
         rows,
     })
 }
@@ -135,37 +176,59 @@ fn jobs_of(traces: &Path, trace: &Trace) -> Result<Vec<Job>, Box<dyn Error>> {
 }
 
 /// What was done, and for whom.
-struct Done {
-    floor: Floor,
-    needs: BTreeMap<WorkflowId, Needs>,
-    offerings: BTreeMap<RuleKey, Offering>,
-    end: At,
+pub(crate) struct Done {
+    /// Where.
+    pub(crate) floor: Floor,
+    /// What each workflow really needs.
+    pub(crate) needs: BTreeMap<WorkflowId, Needs>,
+    /// The rules' offerings.
+    pub(crate) offerings: BTreeMap<RuleKey, Offering>,
+    /// When nothing was left to do.
+    pub(crate) end: At,
 }
 
-fn run(
-    policy: Policy,
-    jobs: &[Job],
-    offerings: &[Offering],
-    purchase: Purchase,
-    pools: &BTreeMap<RuleKey, (u32, u32)>,
-    zones: &[ZoneChange],
-) -> Done {
+/// How long each start of a workflow had to wait for a runner, in seconds, ascending.
+pub(crate) struct Waits(Vec<u64>);
+
+impl Waits {
+    /// All of them.
+    pub(crate) fn of(done: &Done) -> Self {
+        let mut waits: Vec<u64> = done.floor.starts().iter().map(|start| start.at.since(start.due).as_secs()).collect();
+        waits.sort_unstable();
+        Self(waits)
+    }
+
+    /// The smallest that at least that many per cent do not exceed; nothing where there are none.
+    pub(crate) fn percentile(&self, percent: usize) -> u64 {
+        let rank = (self.0.len() * percent).div_ceil(100).max(1);
+        self.0.get(rank - 1).copied().unwrap_or(0)
+    }
+}
+
+fn run(policy: Policy, setting: &Setting, pools: &BTreeMap<RuleKey, (u32, u32)>) -> Done {
+    let Setting { jobs, offerings, purchase, zones, .. } = setting;
     let mut floor = Floor::new(Delays::default());
     for offering in offerings {
         let pool = pools.get(&offering.rule_key()).copied();
         let (max, min) = match policy {
             Policy::PoolMean => pool.map_or((0, 0), |(mean, _)| (mean, mean)),
             Policy::PoolPeak => pool.map_or((0, 0), |(_, peak)| (peak, peak)),
-            Policy::Dstack | Policy::DstackEager | Policy::OneEach | Policy::FirstFit => (MAX, 0),
+            Policy::Dstack
+            | Policy::DstackEager
+            | Policy::NoDearer
+            | Policy::NoDearerEager
+            | Policy::OneEach
+            | Policy::FirstFit => (MAX, 0),
         };
         floor.allow(offering.clone(), max, min);
     }
-    if matches!(policy, Policy::DstackEager | Policy::OneEach) {
+    if matches!(policy, Policy::DstackEager | Policy::NoDearerEager | Policy::OneEach) {
         floor.add(SettingsChanged { settings: Settings { idle_timeout: Span::ZERO, ..Settings::default() } });
     }
     floor.add(SettingsChanged { settings: Settings { max_interruptions: 1_000, ..floor.state().settings().clone() } });
     let mut planner = |state: &_, tick: &_| match policy {
         Policy::FirstFit => first_fit(state, tick),
+        Policy::NoDearer | Policy::NoDearerEager => no_dearer(state, tick),
         Policy::Dstack | Policy::DstackEager | Policy::OneEach | Policy::PoolMean | Policy::PoolPeak => {
             schedule(state, tick)
         }
@@ -179,7 +242,7 @@ fn run(
             floor.decide(&mut planner);
         }
         floor.run_until(At::default().plus(group.submit), &mut planner);
-        let (specs, of) = specs(policy, jobs, &group, offerings, purchase);
+        let (specs, of) = specs(policy, jobs, &group, offerings, *purchase);
         let run = floor.submit(specs);
         needs.extend((0..).zip(of).map(|(index, needs)| (WorkflowId { run, index }, needs)));
         floor.decide(&mut planner);
@@ -218,9 +281,13 @@ fn specs(
         let mut spec = WorkflowSpec::script(job.name.clone(), [""; 0]);
         spec.needs = match policy {
             Policy::OneEach => alone(&job.needs, offerings, purchase),
-            Policy::Dstack | Policy::DstackEager | Policy::PoolMean | Policy::PoolPeak | Policy::FirstFit => {
-                job.needs.clone()
-            }
+            Policy::Dstack
+            | Policy::DstackEager
+            | Policy::NoDearer
+            | Policy::NoDearerEager
+            | Policy::PoolMean
+            | Policy::PoolPeak
+            | Policy::FirstFit => job.needs.clone(),
         };
         let index = |before: &usize| group.jobs.binary_search(before).ok().and_then(|index| u32::try_from(index).ok());
         spec.depends_on = job.depends_on.iter().filter_map(index).collect();
@@ -252,79 +319,23 @@ fn pools_of(done: &Done) -> BTreeMap<RuleKey, (u32, u32)> {
     spans.into_iter().map(pool).collect()
 }
 
-fn row(policy: Policy, done: &Done) -> Row {
-    let floor = &done.floor;
-    let mut waits: Vec<u64> = floor.starts().iter().map(|start| start.at.since(start.due).as_secs()).collect();
-    waits.sort_unstable();
-    let percentile = |percent: usize| waits.get((waits.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(0);
-    let mut on: BTreeMap<RunnerId, Vec<&Start>> = BTreeMap::new();
-    for start in floor.starts() {
-        on.entry(start.runner).or_default().push(start);
-    }
-    let mut bill = Bill::default();
-    for (id, rented) in floor.rented() {
-        bill.add(rented, on.get(id).map_or(&[], Vec::as_slice), done);
-    }
+fn row(policy: Policy, done: &Done, division: Division) -> Row {
+    let (bill, waits) = (Bill::of(done, division), Waits::of(done));
+    let starts = done.floor.starts();
     let percent = |part: u64| part * 100 / bill.all.max(1);
     Row {
         policy: policy.name(),
-        finished: floor.starts().iter().filter(|start| start.is_done).count(),
+        finished: starts.iter().filter(|start| start.is_done).count(),
         cost_micro_usd: bill.all,
         machine_s: bill.secs,
-        wait_median_s: percentile(50),
-        wait_p95_s: percentile(95),
-        machines: floor.rented().len(),
+        wait_median_s: waits.percentile(50),
+        wait_p95_s: waits.percentile(95),
+        machines: done.floor.rented().len(),
         boot_percent: percent(bill.boot),
         empty_percent: percent(bill.empty),
         unfilled_percent: percent(bill.unfilled),
-        interrupted: floor.starts().iter().filter(|start| !start.is_done).count(),
+        interrupted: starts.iter().filter(|start| !start.is_done).count(),
     }
-}
-
-/// A bill in micro-dollars, by what was paid for.
-#[derive(Default)]
-struct Bill {
-    all: u64,
-    boot: u64,
-    empty: u64,
-    unfilled: u64,
-    secs: u64,
-}
-
-impl Bill {
-    fn add(&mut self, rented: &Rented, starts: &[&Start], done: &Done) {
-        let span = rented.span(done.end);
-        self.all += rented.price.per_hour_for(span).0;
-        self.secs += span.as_secs();
-        let boot = Span::from_micros(Delays::default().boot.as_micros().min(span.as_micros()).unsigned_abs());
-        self.boot += rented.price.per_hour_for(boot).0;
-        let Some(offering) = done.offerings.get(&rented.rule) else { return };
-        let mut changes: Vec<(At, bool, Used)> = Vec::new();
-        for start in starts {
-            let used = done.needs.get(&start.workflow).map(Used::by).unwrap_or_default();
-            changes.extend([(start.at, true, used), (start.until.unwrap_or(done.end), false, used)]);
-        }
-        changes.sort_unstable();
-        let (mut used, mut count, mut last) = (Used::default(), 0_u32, rented.from.plus(boot));
-        for (at, begins, by) in changes.into_iter().chain([(rented.until.unwrap_or(done.end), true, Used::default())]) {
-            let paid = rented.price.per_hour_for(at.since(last));
-            if count == 0 {
-                self.empty += paid.0;
-            } else {
-                self.unfilled += paid.0 * (1_000 - fullness(used, offering).min(1_000)) / 1_000;
-            }
-            (used, count) = if begins { (used.plus(by), count + 1) } else { (used.minus(by), count.saturating_sub(1)) };
-            last = at;
-        }
-    }
-}
-
-/// Thousandths of the resource of which most is taken.
-fn fullness(used: Used, offering: &Offering) -> u64 {
-    let all = Used::all_of(offering);
-    let part = |used: u64, all: u64| used.saturating_mul(1_000).checked_div(all).unwrap_or_default();
-    let gpus = part(u64::from(used.gpus), u64::from(all.gpus));
-    part(used.cpu.0, all.cpu.0).max(part(used.memory.0 >> 20, all.memory.0 >> 20)).max(gpus)
 }
 
 /// The longest chain of jobs that depend on each other.

@@ -4,9 +4,11 @@
 //! same seed and arguments give the same answer.
 
 mod allow;
+mod bill;
 mod bound;
 mod catalogue;
 mod compare;
+mod decisions;
 mod policies;
 mod report;
 mod simulation;
@@ -22,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use dstack_core::clock::Boot;
-use dstack_core::model::Span;
+use dstack_core::model::{Name, Span};
 
 use allow::Allow;
 use examples::workload;
@@ -67,6 +69,12 @@ struct Args {
     /// Of the traces only those whose name holds this
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+    /// With `--traces`: which decision costs what, compared with the least that the workload can cost
+    #[arg(long, requires = "traces")]
+    decisions: bool,
+    /// Why this job waits, each time that the answer changes
+    #[arg(long, value_name = "NAME", conflicts_with = "traces")]
+    explain: Option<Name>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -84,7 +92,11 @@ impl Args {
             }
         }
         for trace in compare::TRACES.iter().filter(|trace| trace.file.contains(&self.only)) {
-            print(&compare::compare(traces, ec2, trace)?, self.json)?;
+            if self.decisions {
+                print(&decisions::decisions(traces, ec2, trace)?, self.json)?;
+            } else {
+                print(&compare::compare(traces, ec2, trace)?, self.json)?;
+            }
         }
         Ok(())
     }
@@ -100,17 +112,26 @@ impl Args {
         Ok(workload::read_csv(&text).map_err(|error| format!("{}: {error}", path.display()))?)
     }
 
-    fn setup(&self) -> Setup {
-        Setup {
+    fn setup(&self, jobs: &[Job]) -> Result<Setup, Box<dyn Error>> {
+        let explain = match &self.explain {
+            Some(name) => {
+                let place = jobs.iter().position(|job| job.name == *name);
+                Some(place.ok_or_else(|| format!("the workload has no job {name}"))?)
+            }
+            None => None,
+        };
+        Ok(Setup {
+            explain,
             seed: self.seed,
             allow: self.allow.clone(),
             idle_timeout: Span::from_secs(self.idle),
             look_period: Duration::from_secs(self.look.max(1)),
-        }
+        })
     }
 
     fn report(&self) -> Result<Report, Box<dyn Error>> {
-        let (jobs, setup, begin) = (self.jobs()?, self.setup(), Instant::now());
+        let jobs = self.jobs()?;
+        let (setup, begin) = (self.setup(&jobs)?, Instant::now());
         let mut progress = Progress::new(jobs.len());
         let truth = simulate(&setup, &jobs, |submitted, now| progress.show(submitted, now));
         progress.clear();

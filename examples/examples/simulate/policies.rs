@@ -15,6 +15,10 @@ pub(crate) enum Policy {
     Dstack,
     /// The scheduler, with machines that go as soon as they are idle.
     DstackEager,
+    /// The scheduler's order, but a workflow goes onto no machine that is dearer than the cheapest that could be started for it.
+    NoDearer,
+    /// Both.
+    NoDearerEager,
     /// A machine for each workflow, of the cheapest type that fits, which ends with it.
     OneEach,
     /// As many machines of each type as the scheduler had on average, for the whole time.
@@ -30,11 +34,17 @@ impl Policy {
     pub(crate) const ALL: [Self; 6] =
         [Self::Dstack, Self::DstackEager, Self::OneEach, Self::PoolMean, Self::PoolPeak, Self::FirstFit];
 
+    /// The scheduler, and those that decide one thing otherwise.
+    pub(crate) const DECISIONS: [Self; 6] =
+        [Self::Dstack, Self::DstackEager, Self::NoDearer, Self::NoDearerEager, Self::FirstFit, Self::OneEach];
+
     /// Its name in a table.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Dstack => "dstack",
             Self::DstackEager => "dstack, idle 0",
+            Self::NoDearer => "none dearer live",
+            Self::NoDearerEager => "none dearer live, idle 0",
             Self::OneEach => "one runner each",
             Self::PoolMean => "fixed pool, mean",
             Self::PoolPeak => "fixed pool, peak",
@@ -63,8 +73,26 @@ struct Bin<'a> {
     is_ready: bool,
 }
 
+/// Which of several machines with room is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// The one that was wanted first.
+    Oldest,
+    /// Of those that are no dearer than the cheapest that could be started: the cheapest, one that has work, the fullest.
+    NoDearer,
+}
+
 /// First fit without reservation.
 pub(crate) fn first_fit(state: &State, tick: &Tick) -> Plan {
+    plan(state, tick, Choice::Oldest)
+}
+
+/// Machines that are dearer than one that could be started are left to themselves; nothing is kept for anybody.
+pub(crate) fn no_dearer(state: &State, tick: &Tick) -> Plan {
+    plan(state, tick, Choice::NoDearer)
+}
+
+fn plan(state: &State, tick: &Tick, choice: Choice) -> Plan {
     let mut plan = Plan::default();
     let alive = |runner: &Runner| runner.is_starting() || runner.takes_work();
     let mut runners: Vec<_> = state.live_runners().filter(|(_, runner)| alive(runner)).collect();
@@ -94,12 +122,22 @@ pub(crate) fn first_fit(state: &State, tick: &Tick) -> Plan {
             needs.fit(bin.offering)
                 && (bin.count == 0 || bin.used.plus(Used::by(needs)).fits_in(Used::all_of(bin.offering)))
         };
-        let ready = bins.iter().position(|bin| bin.is_ready && takes(bin));
-        let place = ready.or_else(|| bins.iter().position(takes)).or_else(|| {
-            let has_slot =
-                |key: &RuleKey, max: u32| state.live_count(key) + launched.get(key).copied().unwrap_or(0) < max;
-            let (rule, known) =
-                rules.iter().find(|(key, rule)| needs.fit(&rule.offering) && has_slot(key, rule.max))?;
+        let has_slot = |key: &RuleKey, max: u32| state.live_count(key) + launched.get(key).copied().unwrap_or(0) < max;
+        let new = rules.iter().find(|(key, rule)| needs.fit(&rule.offering) && has_slot(key, rule.max));
+        let dearest = new.filter(|_| choice == Choice::NoDearer).and_then(|(_, rule)| rule.price());
+        let is_cheap = |bin: &Bin<'_>| dearest.is_none_or(|dearest| bin.offering.price <= Some(dearest));
+        let rank = |place: usize| {
+            let (bin, free) = (&bins[place], Used::all_of(bins[place].offering).minus(bins[place].used));
+            match choice {
+                Choice::Oldest => (!bin.is_ready, None, place),
+                Choice::NoDearer => {
+                    (!bin.is_ready, Some((bin.offering.price, bin.count == 0, free.gpus, free.cpu, free.memory)), place)
+                }
+            }
+        };
+        let found = (0..bins.len()).filter(|place| takes(&bins[*place]) && is_cheap(&bins[*place]));
+        let place = found.min_by_key(|place| rank(*place)).or_else(|| {
+            let (rule, known) = new?;
             *launched.entry(rule).or_default() += 1;
             let zone = known.offering.zones.first().cloned().unwrap_or_default();
             let why = LaunchReason::For(key.workflow);

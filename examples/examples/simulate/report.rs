@@ -10,7 +10,7 @@ use dstack_core::model::{MicroUsd, Purchase, Span};
 use serde::Serialize;
 
 use crate::allow::Allow;
-use crate::simulation::{Setup, Truth};
+use crate::simulation::{Setup, Told, Truth};
 use crate::workload::Job;
 
 /// Columns of the chart; with its scale it is at most 80 wide.
@@ -43,6 +43,9 @@ pub(crate) struct Report {
     /// Most machines at once in each of equally long stretches of time.
     machines_over_time: Vec<u64>,
     events: u64,
+    /// Why the job that was asked about waited, each time that the answer changed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    explained: Vec<Told>,
     /// How fast it went here: the only figures that differ from time to time.
     wall: Wall,
 }
@@ -79,6 +82,7 @@ impl Report {
             runners_by_type,
             machines_over_time,
             events: truth.events.get(),
+            explained: truth.explained.clone(),
             wall: Wall {
                 elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
                 events_per_second: u64::try_from(speed).unwrap_or(u64::MAX),
@@ -104,7 +108,8 @@ impl fmt::Display for Report {
             writeln!(formatter, "          {count} {kind}")?;
         }
         writeln!(formatter, "events    {}, {} a second here", self.events, self.wall.events_per_second)?;
-        chart(formatter, &self.machines_over_time, span(self.virtual_s))
+        chart(formatter, &self.machines_over_time, span(self.virtual_s))?;
+        self.explained.iter().try_for_each(|told| write!(formatter, "\nafter {}: {}", span(told.at_s), told.why))
     }
 }
 

@@ -9,9 +9,12 @@ use dstack_core::Options;
 use dstack_core::clock::{Boot, Clock, VirtualClock};
 use dstack_core::cloud::{FakeCloud, FakeMachine};
 use dstack_core::host::{FakeHost, Ran, Simulated};
-use dstack_core::model::{Command, Event, Exit, Seq, Settings, Span, WorkflowId};
+use dstack_core::model::plan::ScopeTick;
+use dstack_core::model::state::Phase;
+use dstack_core::model::{Command, Event, Exit, Seq, Settings, Span, State, Tick, WorkflowId, explain};
 use dstack_core::store::{EventStore, StoreError};
 use dstack_core::testkit::World;
+use serde::Serialize;
 
 use crate::allow::Allow;
 use crate::workload::{Job, duration_of, groups, specs};
@@ -30,6 +33,8 @@ pub(crate) struct Setup {
     pub(crate) idle_timeout: Span,
     /// Between two looks at the cloud.
     pub(crate) look_period: Duration,
+    /// Place in the workload of the job that is explained.
+    pub(crate) explain: Option<usize>,
 }
 
 /// What is true after the simulation.
@@ -46,6 +51,17 @@ pub(crate) struct Truth {
     pub(crate) end: Boot,
     /// The log's length.
     pub(crate) events: Seq,
+    /// Why the job that is explained waits, each time that the answer changed.
+    pub(crate) explained: Vec<Told>,
+}
+
+/// An answer, and since when it was true.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Told {
+    /// Log time since the beginning.
+    pub(crate) at_s: u64,
+    /// The answer: a line, and one for each rule and runner.
+    pub(crate) why: String,
 }
 
 /// Runs the workload to its end. `progress` is told how many jobs are submitted, and the time.
@@ -84,6 +100,8 @@ async fn drive(
     let mut left = groups(jobs).into_iter().peekable();
     let mut submitted = vec![Boot::default(); jobs.len()];
     let mut places: BTreeMap<WorkflowId, usize> = BTreeMap::new();
+    let mut explained: Vec<Told> = Vec::new();
+    let mut asked = None;
     loop {
         let now = world.clock.boot();
         while let Some(group) = left.next_if(|group| Boot(group.submit.to_std()) <= now) {
@@ -91,11 +109,16 @@ async fn drive(
             client.command(command).await?;
             for (index, place) in (0..).zip(group.jobs) {
                 places.insert(WorkflowId { run, index }, place);
+                asked = asked.or_else(|| (setup.explain == Some(place)).then_some(WorkflowId { run, index }));
                 submitted[place] = now;
             }
         }
         progress(places.len(), now);
         let step = controller.step().await?;
+        let told = asked.and_then(|id| why(controller.client().state(), id));
+        if let Some(why) = told.filter(|why| explained.last().is_none_or(|last| last.why != *why)) {
+            explained.push(Told { at_s: world.clock.boot().0.as_secs(), why });
+        }
         let next = left.peek().map(|group| Boot(group.submit.to_std()));
         if next.is_none() && step.is_idle {
             break;
@@ -105,7 +128,16 @@ async fn drive(
     let ran = world.host.runs().into_iter().map(|ran| (places[&ran.attempt.workflow], ran)).collect();
     let events = controller.client().state().seq();
     let (finished, machines) = (finished(world, events).await?, world.cloud.machines());
-    Ok(Truth { submitted, ran, finished, machines, end: world.clock.boot(), events })
+    Ok(Truth { submitted, ran, finished, machines, end: world.clock.boot(), events, explained })
+}
+
+/// Why a workflow waits, if it does, as a user would see it: limits of the provider aside.
+fn why(state: &State, id: WorkflowId) -> Option<String> {
+    state.workflow(id).filter(|workflow| workflow.phase == Phase::Waiting)?;
+    let free = ScopeTick { last_look: None, allowance: u32::MAX };
+    let scopes = state.scopes().into_iter().map(|scope| (scope, free)).collect();
+    let told = explain(state, &Tick { at: state.at(), scopes, ..Tick::default() }, id)?;
+    Some(told.to_string())
 }
 
 /// How many jobs the log says succeeded.

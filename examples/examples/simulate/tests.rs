@@ -1,6 +1,7 @@
 //! Small workloads from the argument to the report.
 
 use clap::Parser;
+use dstack_core::model::Purchase;
 use serde_json::Value;
 
 use super::*;
@@ -23,7 +24,7 @@ fn without_wall(report: &Report) -> String {
 fn run_csv(rows: &[&str], allow: &[&str]) -> Value {
     let jobs = workload::read_csv(&[&[workload::HEADER], rows].concat().join("\n")).expect("it is a workload");
     let rules: Vec<&str> = allow.iter().flat_map(|rule| ["--allow", *rule]).collect();
-    let setup = args(&rules).setup();
+    let setup = args(&rules).setup(&jobs).expect("nothing is explained");
     let truth = simulate(&setup, &jobs, |_, _| {}).expect("it comes to its end");
     json(&Report::new(&setup, &jobs, &truth, Duration::from_secs(1)))
 }
@@ -99,7 +100,49 @@ fn the_least_cost_is_that_of_the_dearest_share() {
     let rows = ["a,0,3600,2000,4096,0,,", "b,0,3600,2000,4096,0,,"];
     let jobs = workload::read_csv(&[&[workload::HEADER], &rows[..]].concat().join("\n")).expect("it is a workload");
     let least = bound::least_cost(jobs.iter().map(|job| (&job.needs, job.duration)), &offerings);
-    assert_eq!(least, 201_600, "both together take all of its processors for an hour");
+    assert_eq!(least.0, 201_600, "both together take all of its processors for an hour");
+}
+
+/// The job waits for the one machine, then for nothing.
+#[test]
+fn a_job_is_explained_each_time_that_the_answer_changes() {
+    let rows = ["a,0,600,4000,8192,0,,", "b,0,600,4000,8192,0,,"];
+    let jobs = workload::read_csv(&[&[workload::HEADER], &rows[..]].concat().join("\n")).expect("it is a workload");
+    let args = args(&["--allow", "m7i.xlarge:spot:1", "--explain", "b"]);
+    let setup = args.setup(&jobs).expect("there is such a job");
+    let truth = simulate(&setup, &jobs, |_, _| {}).expect("it comes to its end");
+    let told: Vec<&str> = truth.explained.iter().map(|told| &*told.why).collect();
+    let [first, .., last] = &told[..] else { panic!("{told:?}") };
+    assert!(first.contains(": all allowed runners are busy (m7i.xlarge spot)\n"), "{first}");
+    assert!(last.contains("  m7i.xlarge spot in us-east-1: there are 1, as many as may be\n"), "{last}");
+    assert!(last.ends_with("only 0 CPU, 8GB memory, 100GB disk and 0 GPU are left\n"), "{last}");
+    let missing = args.setup(&jobs[..1]).map(|_| ()).expect_err("it is not there");
+    assert_eq!(missing.to_string(), "the workload has no job b");
+}
+
+/// Jobs on a machine of their own type, one after the other and beside each other; then what a second costs, and an interruption.
+#[test]
+fn the_parts_of_a_bill_and_the_least_cost_are_the_whole() {
+    let sold = |name| dstack_core::testkit::World::offering(name, Purchase::OnDemand).expect("the cloud sells it");
+    let offerings = vec![sold("m7i.xlarge"), sold("c7i.4xlarge")];
+    // The large one takes the large machine, on which the small one goes as well: it is dearer there.
+    let rows = ["a,0,3600,16000,16384,0,,", "b,3700,1800,2000,8192,0,,", "c,3700,600,1000,1024,0,,"];
+    let jobs = workload::read_csv(&[&[workload::HEADER], &rows[..]].concat().join("\n")).expect("it is a workload");
+    let setting = compare::Setting::of(jobs, offerings, Purchase::OnDemand);
+    let (least, division) = setting.least_cost();
+    let done = setting.run(policies::Policy::Dstack);
+    let bill = bill::Bill::of(&done, division);
+    let sum = least + bill.boot + bill.empty + bill.unfilled + bill.dearer + bill.reruns;
+    assert!(sum.abs_diff(bill.all) < 20, "{sum} {bill:?}");
+    assert!(bill.boot > 0 && bill.empty > 0 && bill.unfilled > 0, "{bill:?}");
+    assert_eq!((bill.reruns, bill.under_minimum), (0, 0));
+    // One machine: it boots for a minute, is empty for 35 s and for the timeout.
+    let price = offerings_price(&done);
+    assert_eq!(bill.boot, price * 60 / 3_600);
+}
+
+fn offerings_price(done: &compare::Done) -> u64 {
+    done.floor.rented().values().map(|rented| rented.price.0).next().expect("one was rented")
 }
 
 #[test]
