@@ -28,7 +28,7 @@ pub(super) const FOUND: &[(&str, &str, &str)] = &[
         "a_second_send_that_is_denied_or_invalid_frees_nothing",
     ),
     (
-        "a log file that may not be written was said to be out of reach, and tried again for ever",
+        "a log file that may not be written was said to be out of reach, and tried again as if it were busy",
         "read-only files under SQLite",
         "a_log_that_may_not_be_written_says_so_and_is_read",
     ),
