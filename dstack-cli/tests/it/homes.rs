@@ -112,3 +112,13 @@ fn logs_that_are_followed_start_a_controller_where_none_is_live() {
     assert!(ended.code == 0 && ended.out.ends_with("end\n"), "{} {}", ended.out, ended.err);
     assert!(ended.err.contains("no controller was live: one is started"), "{}", ended.err);
 }
+
+#[test]
+fn a_run_starts_one_controller_and_says_nothing_of_it() {
+    let bench = Bench::allowing(1, "workflows: []");
+    let ended = bench.dstack(&["run", "--", "sleep", "0.2"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(!ended.err.contains("no controller"), "{}", ended.err);
+    let log = std::fs::read_to_string(bench.home().join("controller.log")).expect("one was started");
+    assert_eq!(log.matches("pid=").count(), 1, "{log}");
+}
