@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use dstack_core::model::explain::Standing;
 use dstack_core::model::plan::ScopeTick;
 use dstack_core::model::state::{Outcome, Phase, Run, RunnerPhase, Workflow};
-use dstack_core::model::wait::RuleList;
-use dstack_core::model::{At, Item, Plan, RunId, RunnerId, State, Tick, WaitReason, WorkflowId, schedule};
+use dstack_core::model::{At, Plan, RunId, RunnerId, State, Tick, WaitReason, WorkflowId, schedule, standing};
 
 use super::row::{PhaseName, Row};
 use super::words::{loss_words, outcome_words, wait_words};
@@ -90,7 +90,7 @@ impl<'a> Overview<'a> {
     fn reason(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> Option<String> {
         match &workflow.phase {
             Phase::Waiting => {
-                let why = self.why_waiting(id, run, workflow);
+                let why = self.why_waiting(id, workflow);
                 let before = match &workflow.last_loss {
                     Some(loss) => format!("{}; ", loss_words(loss)),
                     None if workflow.attempt > 0 => format!("attempt {} failed and is tried again; ", workflow.attempt),
@@ -110,12 +110,6 @@ impl<'a> Overview<'a> {
         }
     }
 
-    /// Whether the maximum of one of these rules is only reached for as long as a runner takes to end.
-    fn is_one_ending(&self, rules: &RuleList) -> bool {
-        let mut live = rules.iter().flat_map(|rule| self.state.live_of(rule));
-        live.any(|(_, runner)| runner.phase == RunnerPhase::Stopping)
-    }
-
     /// Why the runner is not being launched though it is wanted: the credentials for it are not accepted.
     fn is_refused(&self, runner: RunnerId) -> Option<WaitReason> {
         let runner = self.state.runners().get(&runner).filter(|runner| runner.phase == RunnerPhase::Wanted)?;
@@ -125,30 +119,21 @@ impl<'a> Overview<'a> {
     }
 
     /// Why a waiting workflow waits.
-    fn why_waiting(&self, id: WorkflowId, run: &Run, workflow: &Workflow) -> String {
-        if workflow.unmet > 0 {
-            let open = workflow.spec.depends_on.iter().filter_map(|index| run.workflow(*index));
-            let open = open.filter(|earlier| earlier.phase != Phase::Over(Outcome::Succeeded));
-            let names: Vec<_> = open.map(|earlier| earlier.spec.name.to_string()).collect();
-            return format!("waits for {}", names.join(", "));
-        }
-        match self.plan.starting.get(&id) {
-            Some(Some(runner)) => {
-                let refused = self.is_refused(*runner).map(|reason| wait_words(&reason, &workflow.spec.needs));
-                return refused.unwrap_or_else(|| format!("runner {runner} is starting"));
+    fn why_waiting(&self, id: WorkflowId, workflow: &Workflow) -> String {
+        let needs = &workflow.spec.needs;
+        match standing(self.state, &self.plan, id) {
+            Some(Standing::Starting(runner)) => {
+                let refused = self.is_refused(runner).map(|reason| wait_words(&reason, needs));
+                refused.unwrap_or_else(|| format!("runner {runner} is starting"))
             }
-            Some(None) => return "a runner is about to be started".to_owned(),
-            None => {}
-        }
-        let is_assigned = |item: &Item| matches!(item, Item::Assign { attempt, .. } if attempt.workflow == id);
-        if self.plan.items.iter().any(is_assigned) {
-            return "about to start".to_owned();
-        }
-        match self.plan.waiting.get(&workflow.spec.needs) {
-            Some(WaitReason::AtMaximum(rules)) if self.is_one_ending(rules) => {
+            Some(Standing::Placed(..)) => "about to start".to_owned(),
+            // Its maximum is only reached for as long as a runner takes to end.
+            Some(Standing::Waits { ending: 1.., .. }) => {
                 "a runner is shutting down: another can start when that is over".to_owned()
             }
-            Some(reason) => wait_words(reason, &workflow.spec.needs),
+            Some(Standing::Waits { reason, ending: 0 }) => wait_words(&reason, needs),
+            Some(Standing::Hopeless(_)) => "what it waits for did not succeed: it is about to be skipped".to_owned(),
+            Some(other) => other.to_string(),
             None => "its turn has not come yet".to_owned(),
         }
     }

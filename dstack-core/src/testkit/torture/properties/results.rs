@@ -23,13 +23,11 @@ fn machine_of(before: &State, attempt: AttemptId) -> Option<MachineId> {
 }
 
 impl Results {
-    /// What a success declared is in its manifest, path by path, or is said to be missing. Only who aborts wants none of it.
+    /// What a success declared is in its manifest, path by path, or is said to be missing.
     fn complete(&self, truth: &Truth, before: &State, kept: &ResultsKept) -> Result<(), String> {
         let workflow = before.workflow(kept.attempt.workflow).filter(|it| it.attempt == kept.attempt.number);
         let is_success = self.exits.get(&kept.attempt).is_some_and(Exit::is_success);
-        let Some(workflow) = workflow.filter(|workflow| is_success && workflow.stop != Some(true)) else {
-            return Ok(());
-        };
+        let Some(workflow) = workflow.filter(|_| is_success) else { return Ok(()) };
         let named: Vec<String> = match kept.manifest {
             Some(id) => read(truth, id)?.artifacts.into_iter().map(|entry| entry.path).collect(),
             None => Vec::new(),
