@@ -268,8 +268,9 @@ fn lay(root: &Path, files: &BTreeMap<String, Result<(String, bool), String>>) {
     for (path, what) in files {
         let place = root.join(path);
         let parent = place.parent().expect("it has a parent");
-        // Paths that collide with a file or link before them are left out.
-        if fs::create_dir_all(parent).is_err() || !fs::canonicalize(parent).expect("it is there").starts_with(root) {
+        // Paths that collide with a file or link before them are left out; nothing is made where a link leads out.
+        let there = parent.ancestors().find_map(|above| fs::canonicalize(above).ok()).expect("the root is there");
+        if !there.starts_with(root) || fs::create_dir_all(parent).is_err() {
             continue;
         }
         match what {
@@ -281,6 +282,16 @@ fn lay(root: &Path, files: &BTreeMap<String, Result<(String, bool), String>>) {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+#[test]
+fn a_link_that_leads_out_is_followed_by_no_file_of_a_made_up_tree() {
+    let from = folder();
+    let root = fs::canonicalize(from.path()).expect("it is there").join("out");
+    fs::create_dir(&root).expect("a folder can be made");
+    let files = [("a", Err("../".to_owned())), ("a/a/a", Ok((String::new(), false)))];
+    lay(&root, &files.into_iter().map(|(path, what)| (path.to_owned(), what)).collect());
+    assert_eq!(tree(from.path()).len(), 2, "the folder and the link");
 }
 
 proptest! {
