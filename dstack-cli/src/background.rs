@@ -14,6 +14,10 @@ use crate::view::Overview;
 
 /// How often a command that waits looks for a controller.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the pause between two looks may double: about a minute then.
+const MAX_DOUBLINGS: u32 = 6;
+/// With which start in vain the controllers' own log is pointed to.
+const STARTS_TOLD: u32 = 4;
 /// How often, and how many times, it is looked for a controller that may just have been started.
 const START_LOOK_EVERY: Duration = Duration::from_millis(50);
 const START_LOOKS: u32 = 10;
@@ -43,6 +47,7 @@ pub(crate) fn ensure(home: &Home, state: &State, now: At) -> Result<bool, Failur
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
     looked: Option<Instant>,
+    started: u32,
     is_space_told: bool,
 }
 
@@ -52,14 +57,23 @@ impl Driver {
         Self { looked: Some(Instant::now()), ..Self::default() }
     }
 
-    /// Starts a controller where none is live, and tells of what keeps any from working. It looks once a second.
+    /// Starts a controller where none is live, and tells of what keeps any from working. It looks once a second, and less
+    /// often with each one that it has started.
     pub(crate) fn ensure(&mut self, app: &App, state: &State, now: At, say: impl Fn(&str)) -> Result<(), Failure> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        // One that ends again and again is not started each second.
+        let pause = LOOK_EVERY.saturating_mul(1 << self.started.min(MAX_DOUBLINGS));
+        if self.looked.is_some_and(|looked| looked.elapsed() < pause) {
             return Ok(());
         }
         self.looked = Some(Instant::now());
         if ensure(&app.home, state, now)? {
-            say("no controller was live: one is started");
+            self.started += 1;
+            let log = app.home.controller_log_path();
+            match self.started {
+                1 => say("no controller was live: one is started"),
+                STARTS_TOLD => say(&format!("controllers end again and again: {} says why", log.display())),
+                _ => {}
+            }
         }
         if let Some(line) = want_of_space(&app.home).filter(|_| !self.is_space_told) {
             say(&line);

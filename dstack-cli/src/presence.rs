@@ -75,7 +75,8 @@ impl Presence {
 /// The line where a home is gone.
 pub(crate) fn gone(home: &std::path::Path) -> Failure {
     refused(format!(
-        "{} was removed or moved: nothing goes on with what was in it, and what ran on this machine for it ends",
+        "{} was removed or moved: nothing goes on with what was in it, and what ran on this machine for it ends; machines \
+         of a cloud that it had live on until their own limits: end them there",
         home.display()
     ))
 }

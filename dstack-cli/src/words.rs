@@ -1,5 +1,9 @@
 //! Words of older and other command lines, each with one line that names what there is instead.
 
+use clap::{Arg, CommandFactory as _};
+
+use crate::Cli;
+
 /// A word that is not ours, alone or after another, and the line for it.
 const WORDS: &[(&str, &str)] = &[
     ("on-demand", "it is `dstack autoscale` here: `dstack autoscale allow TYPE --max N --on-demand`"),
@@ -67,6 +71,23 @@ pub(crate) fn flag_answer(flag: &str) -> Option<String> {
     Some(format!("`{name}`: {line}"))
 }
 
+/// Where the first word is that is neither a flag of `run` nor a flag's value.
+fn first_word(words: &[String], from: usize) -> Option<usize> {
+    let run = Cli::command().find_subcommand("run").cloned()?;
+    let takes_value = |flag: &str| {
+        let is_it = |arg: &&Arg| {
+            let long = arg.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
+            long || arg.get_short().is_some_and(|short| flag.strip_prefix('-') == Some(short.to_string().as_str()))
+        };
+        run.get_arguments().find(is_it).is_some_and(|arg| arg.get_action().takes_values())
+    };
+    let mut place = from;
+    while words.get(place)?.starts_with('-') {
+        place += if takes_value(&words[place]) { 2 } else { 1 };
+    }
+    Some(place)
+}
+
 /// The line for a command that does not stand after `--`, where clap found that it makes no sense.
 pub(crate) fn command_answer(words: &[String]) -> Option<String> {
     if let Some(place) = words.iter().position(|word| word == "--") {
@@ -82,7 +103,7 @@ pub(crate) fn command_answer(words: &[String]) -> Option<String> {
     }
     // The workflow's name would be the first word that is no flag, so what follows it is a command.
     let run = words.iter().position(|word| word == "run")?;
-    let start = run + 1 + words[run + 1..].iter().position(|word| !word.starts_with('-'))?;
+    let start = first_word(words, run + 1)?;
     let command = words.get(start..)?;
     let flags: String = words[run + 1..start].iter().map(|flag| format!("{flag} ")).collect();
     let is_command = command.get(1).is_some_and(|second| !second.starts_with("--"));

@@ -1,7 +1,7 @@
 //! Bugs on purpose: what the checks are checked with.
 //!
 //! Each is a switch at the place where the mistake would be made, and is on in no program: only with the feature `planted`,
-//! and there only for as long as one is [planted](plant()). Without the feature every switch is the constant `false`.
+//! and there only for as long as one is planted. Without the feature every switch is the constant `false`.
 
 /// Whether this build can be made wrong at all. Nothing that keeps a log may be built like that.
 pub const IS_ON: bool = cfg!(feature = "planted");

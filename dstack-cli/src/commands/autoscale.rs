@@ -148,14 +148,16 @@ async fn settle(
 }
 
 async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
-    let (client, _) = app.read().await?;
+    let (client, now) = app.read().await?;
     let state = client.state();
+    // A refusal whose pause is over says nothing of the credentials as they are now.
+    let refused = || state.credentials().iter().filter(|(_, refused)| refused.holds(now));
     if args.json {
         let rules: Vec<Value> = state.rules().iter().map(|(key, rule)| rule_json(state, key, rule)).collect();
         return print::json(&json!({
             "enabled": state.is_enabled(),
             "rules": rules,
-            "refused_credentials": state.credentials().iter().map(refusal_json).collect::<Vec<_>>(),
+            "refused_credentials": refused().map(refusal_json).collect::<Vec<_>>(),
             "settings": settings::document(state.settings()),
         }));
     }
@@ -180,7 +182,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
         text += &table(&heads, rows, app.terminal.columns());
     }
-    for (scope, refused) in state.credentials() {
+    for (scope, refused) in refused() {
         let again = refused.until.map(|until| format!(", the next try is at {}", crate::view::local_time(until)));
         let again = again.unwrap_or_default();
         text += &clean(&format!("the credentials of {scope} are not accepted{again}: {}", refused.why));

@@ -113,8 +113,11 @@ impl Bench {
         let pid = log.rsplit("pid=").next().and_then(|rest| rest.split_whitespace().next()).expect("it names itself");
         signal(pid.parse().expect("a number"), "KILL");
         let start = Instant::now();
-        // What has ended has no command line, even where nobody has taken note of its end.
-        while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {
+        let home = dstack_core::home::Home::new(self.home());
+        // What has ended has no command line, even where nobody has taken note of its end; its lock goes a little later.
+        while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
+            || home.is_controller_live() == Some(true)
+        {
             assert!(start.elapsed() < LONGEST, "it does not end");
             std::thread::sleep(Duration::from_millis(5));
         }

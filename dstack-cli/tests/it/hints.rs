@@ -23,6 +23,7 @@ fn newcomers_are_told_in_one_line_what_to_type_instead() {
         (&["help", "run"], "`dstack run --help`"),
         (&["up"], "`dstack run WORKFLOW`"),
         (&["run", "--local", "echo", "hi"], "`dstack run --local -- echo hi`"),
+        (&["run", "--cpu", "2", "python", "train.py"], "`dstack run --cpu 2 -- python train.py`"),
         (&["--", "echo", "hi"], "`dstack run -- echo hi`"),
         (&["run", "--"], "`dstack run -- CMD`"),
         (&["artifacts", "push", "x"], "files of the project travel with each run"),

@@ -152,7 +152,8 @@ impl<T: CloudProvider> CloudProvider for Limited<T> {
             return Err(LaunchError::not_sent());
         }
         let answer = self.inner.launch_with(request, permit).await;
-        if matches!(answer, Err(LaunchError::Throttled(_))) {
+        let is_unsent = answer.as_ref().is_err_and(|error| *error == LaunchError::not_sent());
+        if matches!(answer, Err(LaunchError::Throttled(_))) && !is_unsent {
             self.slow_down(&key);
         }
         answer

@@ -132,7 +132,7 @@ impl Controller {
                 let key = (runner, claim);
                 if self.claims.answered(key, &answer) {
                     let why = answer.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(%runner, why, "the launch was not taken; it is sent again");
+                    tracing::warn!(%runner, why, "the launch did nothing; it is sent again where it is still wanted");
                     self.owed.failed(ActionKey::Launch(runner, claim), now, &self.options);
                 }
                 self.observations.push(Observation::LaunchAnswered { runner, claim, answer, greeting });

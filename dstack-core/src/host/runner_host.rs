@@ -95,7 +95,7 @@ pub struct Fetched {
     pub archive: Option<Payload>,
     /// Links that lead out of the artifact or nowhere: left behind.
     pub left_behind: Vec<String>,
-    /// Why the runner cannot read it, where it cannot: then nothing of it came, and asking again changes nothing.
+    /// Why the runner cannot read all of it, where it cannot: what came is what it could read, and asking again changes nothing.
     pub unreadable: Option<String>,
 }
 

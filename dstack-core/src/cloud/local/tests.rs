@@ -201,8 +201,8 @@ fn a_supervisor_that_hangs_is_out_of_reach_and_no_call_waits_for_it_for_ever() {
         let here = Here::new();
         let cloud = here.local();
         let machine = cloud.launch(&request(&cloud, LOG, 1).await).await.expect("up");
+        here.host().poll(&place(&machine), &[]).await.expect("it answers");
         let host = here.host().with_answer_limit(Duration::from_millis(100));
-        host.poll(&place(&machine), &[]).await.expect("it answers");
         let identity = Identity::read(&here.folder(&machine).identity()).expect("read").expect("written");
         let supervisor = Pid::from_raw(identity.pid).expect("a number");
         kill_process(supervisor, Signal::STOP).expect("it hangs");

@@ -228,9 +228,13 @@ fn pack(attempt: &AttemptFolder, path: &Path) -> io::Result<Fetched> {
     Ok(Fetched { archive, left_behind: packed.left_behind, unreadable: None })
 }
 
-/// Whether reading again fails again: it is about the path and who may read it.
+/// Whether reading again fails again: it is about the path and who may read it. Errors of the packed file, which is ours,
+/// come as the system gave them, those of what is read with its path.
 fn is_lasting(error: &io::Error) -> bool {
     use rustix::io::Errno;
+    if error.raw_os_error().is_some() {
+        return false;
+    }
     let lasting = [Errno::ACCESS, Errno::PERM, Errno::LOOP, Errno::NAMETOOLONG, Errno::INVAL];
     lasting.into_iter().any(|errno| error.kind() == io::Error::from(errno).kind())
 }

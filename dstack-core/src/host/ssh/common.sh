@@ -89,7 +89,11 @@ decide() {
     stat_of self
     own=$dir/begun.$st_pid
     set -C
-    { printf '%s\n' "$1" >"$own" || { rm -f "$own" && printf '%s\n' "$1" >"$own"; }; } 2>/dev/null
+    if ! { printf '%s\n' "$1" >"$own" || { rm -f "$own" && printf '%s\n' "$1" >"$own"; }; } 2>/dev/null; then
+        # Without room for its text there is no lock either.
+        set +C
+        return 1
+    fi
     set +C
     ln "$own" "$dir/begun" 2>/dev/null
 }

@@ -275,9 +275,7 @@ fn receive(
         Err(error @ archive::ArchiveError::Io { .. }) => return Err(refused(error)),
         Err(error) => return unreadable(error.to_string()),
     };
-    if let Some(problem) = problem_at_end(carried.rest, nonce)? {
-        return unreadable(problem);
-    }
+    let problem = problem_at_end(carried.rest, nonce)?;
     moved.is_here.store(true, Ordering::Relaxed);
     if !is_folder {
         let only = fs::read_dir(&into).map_err(refused)?.next().ok_or_else(|| refused("the file did not come"))?;
@@ -285,13 +283,16 @@ fn receive(
     }
     let out = PayloadWriter::new(scratch.0.parent().unwrap_or(&scratch.0));
     let packed = archive::pack_path_into(&work, relative, out).map_err(refused)?;
-    let Some(packed) = packed else { return nothing(Vec::new()) };
+    let Some(packed) = packed else { return Ok(Fetched { unreadable: problem, ..Fetched::default() }) };
     let mut left_behind = packed.left_behind;
     left_behind.extend(carried.left_behind.iter().map(|name| relative.join(name).display().to_string()));
     left_behind.sort_unstable();
     let archive = if packed.entries == 0 { None } else { Some(packed.bytes.finish().map_err(refused)?) };
-    Ok(Fetched { archive, left_behind, unreadable: None })
+    Ok(Fetched { archive, left_behind, unreadable: problem })
 }
+
+/// What GNU tar says, in the C locale, of files that changed while it read them.
+const CHANGED: [&str; 3] = ["file changed as we read it", "File removed before we read it", "File shrank by"];
 
 /// The tar is whole only with the line that says that whoever packed it was content; else that line says what was wrong.
 fn problem_at_end(rest: impl Read, nonce: &str) -> Result<Option<String>, HostError> {
@@ -302,7 +303,9 @@ fn problem_at_end(rest: impl Read, nonce: &str) -> Result<Option<String>, HostEr
     let end = text.strip_prefix(nonce).and_then(|rest| rest.strip_prefix(" end ")).map(|rest| rest.trim_end());
     match end.and_then(|end| end.split_once(' ').or(Some((end, "")))) {
         Some(("0", _)) => Ok(None),
-        // 1 and 2 are tar's own; above 128 it was killed, as its machine is when that ends.
+        // What changes while it is read comes as it was then, as from any copy.
+        Some(("1", problem)) if CHANGED.iter().any(|words| problem.contains(words)) => Ok(None),
+        // Other numbers are tar's own; above 128 it was killed, as its machine is when that ends.
         Some((status, problem)) if status.parse().is_ok_and(|status: u8| status < 128) => Ok(Some(problem.to_owned())),
         Some(_) | None => Err(HostError::Unreachable("the files did not arrive whole".to_owned())),
     }

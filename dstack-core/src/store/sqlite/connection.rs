@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::filesystem;
 use super::turn::Pause;
@@ -25,11 +25,19 @@ const STATEMENTS_MAX: usize = 32;
 
 /// What a failure of SQLite means: later the log may answer, unless its file may not be written.
 pub(super) fn unreachable(error: rusqlite::Error) -> StoreError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly) => StoreError::Unusable(format!(
+    let extended = error.sqlite_error().map(|known| known.extended_code);
+    match (error.sqlite_error_code(), extended) {
+        // Another process is about to bring the journal in order.
+        (Some(ErrorCode::ReadOnly), Some(ffi::SQLITE_READONLY_RECOVERY | ffi::SQLITE_READONLY_CANTINIT)) => {
+            StoreError::Unreachable(Box::new(error))
+        }
+        (Some(ErrorCode::ReadOnly), Some(ffi::SQLITE_READONLY_DBMOVED)) => {
+            StoreError::Unusable(format!("{FILE} was moved or removed while it was open ({error})"))
+        }
+        (Some(ErrorCode::ReadOnly), _) => StoreError::Unusable(format!(
             "{FILE} cannot be written ({error}): its disk is mounted read-only, or it is not this user's to write"
         )),
-        Some(_) | None => StoreError::Unreachable(Box::new(error)),
+        (Some(_) | None, _) => StoreError::Unreachable(Box::new(error)),
     }
 }
 

@@ -24,6 +24,19 @@ fn held(root: &Path) -> Option<String> {
     Some(format!("{}:{}", bin.display(), std::env::var("PATH").ok()?))
 }
 
+/// The shell of a runner whose disk takes names, but no bytes.
+#[test]
+fn without_room_for_its_text_there_is_no_lock() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let common = include_str!("../common.sh");
+    let script = format!("{common}\ntrap '' XFSZ; ulimit -f 0; dir=$1; decide lost && echo decided");
+    let dir = folder.path();
+    let output = std::process::Command::new("sh").arg("-c").arg(script).arg("sh").arg(dir).output();
+    let output = output.expect("there is a shell");
+    assert_eq!((output.status.success(), output.stdout.as_slice()), (false, &b""[..]), "{output:?}");
+    assert!(!dir.join("begun").exists());
+}
+
 #[test]
 fn one_who_is_held_while_deciding_has_not_decided() {
     for start_is_held in [true, false] {
