@@ -120,6 +120,7 @@ pub const KINDS: &[Kind] = &[
     rate(Part::Engine, "engine.entropy_repeated", 100),
     rate(Part::Engine, "engine.other_options", 500),
     rate(Part::Engine, "engine.pause_of_send", 300),
+    rate(Part::Engine, "engine.pause_of_start", 300),
     pick(Part::Engine, "engine.clock_back", 1_500),
     pick(Part::Engine, "engine.clock_far", 800),
     pick(Part::Engine, "engine.clock_forward", 1_500),

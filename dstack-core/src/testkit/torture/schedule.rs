@@ -21,7 +21,7 @@ use crate::clock::{Boot, Clock, VirtualClock};
 use crate::cloud::{Draw, FakeCloud, Moment, Throttling};
 use crate::controller::{Controller, Options, Ports, Provider};
 use crate::host::{FakeHost, Job, Simulated};
-use crate::model::{Command, Event, Exit, Program, Span};
+use crate::model::{Command, Event, Exit, Program, Span, WorkflowId};
 use crate::secret::MemorySecrets;
 use crate::store::{FaultyStore, MemoryStore};
 
@@ -392,6 +392,18 @@ impl<'a> Schedule<'a> {
         };
         self.next_command = if self.commands.is_empty() { self.now().plus(wait) } else { self.now() };
         self.give(command);
+    }
+
+    /// The next thing that the user asks for is that this ends.
+    pub(super) fn is_told_to_stop(&mut self, workflow: WorkflowId, after: Duration) {
+        if self.script.is_none() {
+            self.commands.push(Command::Stop {
+                run: workflow.run,
+                workflow: Some(workflow),
+                abort: self.draw.chance(500),
+            });
+            self.next_command = self.next_command.min(self.now().plus(after));
+        }
     }
 
     pub(super) fn give(&mut self, command: Command) {

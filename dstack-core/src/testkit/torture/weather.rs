@@ -7,7 +7,7 @@ use super::observer::Violation;
 use super::schedule::{Schedule, USER};
 use super::switchboard::Parked;
 use crate::cloud::{FakeMachine, Moment};
-use crate::model::{AppendId, Batch, Encoded, LogId, MachineId, MicroUsd, MilliCpu, Purchase, Span};
+use crate::model::{AppendId, AttemptId, Batch, Encoded, LogId, MachineId, MicroUsd, MilliCpu, Purchase, Span};
 use crate::store::EventStore as _;
 use futures::FutureExt;
 
@@ -158,14 +158,24 @@ impl Schedule<'_> {
         true
     }
 
-    /// A sender stands still exactly between its last look at the clock and the send, for less than the margin allows.
+    /// A sender stands still exactly between its last look at the clock and the send, for less than the margin allows; one that
+    /// starts an attempt for as long as it likes: others may have stopped it by then, or given it up.
     pub(super) fn pauses_sender(&mut self, parked: &Parked) {
-        let is_send = parked.point.call == "launch" && parked.point.moment == Moment::BeforeEffect;
-        let rate = self.swarm.rate("engine.pause_of_send");
-        if is_send && !self.truth.is_settling && self.draw.chance(rate) {
-            self.hit("engine.pause_of_send");
-            let length = Duration::from_secs(1 + self.draw.below(50));
-            self.actors[parked.actor].paused_until = Some(self.now().plus(length));
+        let (what, length) = match parked.point.call {
+            "launch" => ("engine.pause_of_send", 1 + self.draw.below(50)),
+            "start" => ("engine.pause_of_start", 30 + self.draw.below(900)),
+            _ => return,
+        };
+        let is_send = parked.point.moment == Moment::BeforeEffect && !self.truth.is_settling;
+        let rate = self.swarm.rate(what);
+        if is_send && self.draw.chance(rate) {
+            self.hit(what);
+            self.actors[parked.actor].paused_until = Some(self.now().plus(Duration::from_secs(length)));
+            let attempt = parked.point.subject.rsplit(' ').next().and_then(|word| word.parse::<AttemptId>().ok());
+            let after = Duration::from_secs(1 + self.draw.below(20));
+            if let Some(attempt) = attempt.filter(|_| self.draw.chance(500)) {
+                self.is_told_to_stop(attempt.workflow, after);
+            }
         }
     }
 
