@@ -105,7 +105,7 @@ pub enum StopReason {
     Disabled,
     /// A user ended it by hand.
     ByHand,
-    /// No waiting workflow could use it for the idle timeout.
+    /// No waiting workflow could use it for the idle timeout, or before it was sent for again.
     Idle,
     /// It was not launched in time.
     LaunchTimeout,

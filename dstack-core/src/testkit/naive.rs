@@ -136,7 +136,14 @@ impl<'a> Naive<'a> {
 
     fn stop_overdue(&mut self) {
         let settings = self.state.settings();
+        let due = due(self.state);
         for (id, runner) in self.starting() {
+            let min = self.state.rules().get(&runner.request.rule).map_or(0, |rule| rule.min);
+            let is_needed = min > 0 || due.iter().any(|(_, needs)| needs.fit(&runner.offering));
+            if runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none() && !is_needed {
+                self.stop(id, StopReason::Idle);
+                continue;
+            }
             let (deadline, reason) = if runner.phase == RunnerPhase::Wanted {
                 let refused = self.state.credentials().get(&runner.request.scope).and_then(|known| known.until);
                 let since = runner.since.max(refused.unwrap_or_default());
@@ -260,8 +267,21 @@ impl<'a> Naive<'a> {
             self.plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
         } else {
             self.plan.starting.insert(workflow, bin.id);
+            let (id, rule, offering) = (bin.id, bin.rule, bin.offering);
+            if self.may_never_come(id, rule, offering) {
+                self.keep(workflow, needs);
+            }
         }
         Ok(())
+    }
+
+    /// Whether a launch of this rule has failed before, of whatever is not yet accepted, or a machine that came was of no use.
+    fn may_never_come(&self, id: Option<RunnerId>, rule: &RuleKey, offering: &Offering) -> bool {
+        let is_accepted = id.is_some_and(|id| self.state.runners()[&id].phase == RunnerPhase::Launched);
+        let is_refused = self.state.credentials().contains_key(&offering.scope);
+        let Some(known) = self.state.rules().get(rule) else { return is_refused && !is_accepted };
+        let was_refused = is_refused || !known.unavailable.is_empty();
+        known.strikes > 0 || (was_refused && !is_accepted)
     }
 
     /// The first rule, in the total order, of which a runner for these needs may be launched now.

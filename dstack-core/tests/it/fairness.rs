@@ -263,6 +263,41 @@ fn a_large_workflow_among_endless_small_ones_is_kept_a_runner_after_sixteen() {
     assert_eq!((started.runner(), started.overtaken), (Some(runner), 0));
 }
 
+/// Half of the only runner is taken for long. Another type is tried again after each pause, and is never there.
+#[test]
+fn a_launch_that_fails_again_and_again_gives_away_nothing_that_is_kept() {
+    let mut floor = Floor::new(Delays { launch: SECS, boot: Span::ZERO, ..Delays::default() });
+    floor.allow(big_offering(), 1, 1);
+    floor.decide(&mut schedule);
+    floor.run_out(&mut schedule);
+    floor.zone_has("dry", false);
+    floor.allow(Offering { zones: vec!["dry".to_owned()], ..samples::offering("dry", Purchase::Spot, 8) }, 1, 0);
+    let half = |secs| (spec(samples::needs(4_000, 1)), Span::from_secs(secs));
+    floor.submit(vec![half(2_000)]);
+    floor.decide(&mut schedule);
+    let run = floor.submit(vec![(spec(samples::needs(8_000, 1)), SECS)]);
+    let large = WorkflowId { run, index: 0 };
+    let mut launches = BTreeMap::new();
+    let begun = floor.now();
+    while floor.state().workflow(large).is_some_and(|known| known.runner().is_none()) {
+        let second = floor.now().plus(SECS);
+        assert!(second.since(begun) < Span::from_secs(2_100), "it starves");
+        floor.run_until(second, &mut |state: &State, tick: &Tick| {
+            let plan = schedule(state, tick);
+            assert_eq!(plan, naive::schedule(state, tick));
+            if plan.items.iter().any(|item| matches!(item, Item::Launch { .. })) {
+                let count = launches.entry(plan.kept.len()).or_insert(0);
+                *count += 1;
+            }
+            plan
+        });
+        floor.submit(vec![half(4)]);
+        floor.decide(&mut schedule);
+    }
+    assert!(launches[&1] >= 3, "with a runner kept, the other type was tried again: {launches:?}");
+    assert_eq!(overtakings(&floor, large), usize::try_from(MAX_OVERTAKINGS).expect("it is small"));
+}
+
 #[test]
 fn an_overtaking_is_counted_for_the_first_of_a_shape_and_only_by_what_comes_after_it() {
     let mut floor = floor(1);

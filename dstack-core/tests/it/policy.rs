@@ -421,6 +421,7 @@ fn a_claim_beside_an_open_one_is_a_fault_and_gives_nobody_a_right() {
 fn claims_are_renewed_in_the_order_of_the_wishes_and_no_more_than_may_be_open() {
     let renewed = |allowance: u32, is_one_open: bool| {
         let mut given = Given::with_max(4);
+        given.submitted(specs(&[&[], &[], &[]]));
         for number in 1..=3 {
             given.wanted(number).has([closed(number, 1, ClaimEnd::Waited)]);
         }

@@ -195,7 +195,7 @@ fn absence_proves_nothing_before_ten_minutes_after_the_last_claim() {
 #[test]
 fn absence_of_a_runner_that_is_still_wanted_proves_nothing() {
     let mut given = Given::with_max(1);
-    given.wanted(1).has([closed(1, 1, ClaimEnd::Waited)]).secs(10_000);
+    given.submitted(specs(&[&[]])).wanted(1).has([closed(1, 1, ClaimEnd::Waited)]).secs(10_000);
     assert_eq!(given.misses(1, Sighting::default()), Vec::new());
     assert_eq!(given.plan(None).items, vec![Item::Claim { runner: runner(1), claim: ClaimNumber(2) }]);
 }
@@ -293,6 +293,38 @@ fn capacity_pauses_double_from_three_minutes_to_an_hour() {
     given.secs(3_601);
     given.wanted(9);
     assert_eq!(given.answered(9, 1, Err(capacity())).first(), Some(&unavailable(180)), "long ago is forgotten");
+}
+
+/// Launches that are under way together are refused by one shortage.
+#[test]
+fn refusals_of_one_moment_are_one_pause() {
+    let mut given = Given::with_max(8);
+    for number in 1..=8 {
+        given.wanted(number);
+    }
+    for number in 1..=8 {
+        let events = given.answered(number, 1, Err(capacity()));
+        assert_eq!(events.first() == Some(&unavailable(180)), number == 1, "{events:?}");
+        assert!(matches!(events.last(), Some(Event::RunnerStopped(_))), "each of them is over: {events:?}");
+        given.has(events).secs(1);
+    }
+    given.secs(180).wanted(9);
+    assert_eq!(given.answered(9, 1, Err(capacity())).first(), Some(&unavailable(360)), "the pause is over");
+}
+
+/// What will never be there is known as that, though a pause of its zone lasts.
+#[test]
+fn never_outlasts_a_pause() {
+    let mut given = Given::with_max(3);
+    given.wanted(1).wanted(2).wanted(3);
+    given.has(given.answered(1, 1, Err(capacity())));
+    let never = LaunchError::Capacity { why: "not offered here".to_owned(), all_zones: false, permanent: true };
+    let events = given.answered(2, 1, Err(never));
+    let Some(Event::OfferingUnavailable(said)) = events.first() else { panic!("it says so first: {events:?}") };
+    assert_eq!(said.pause, None);
+    given.has(events);
+    let events = given.answered(3, 1, Err(capacity()));
+    assert!(!events.iter().any(|event| matches!(event, Event::OfferingUnavailable(_))), "{events:?}");
 }
 
 #[test]

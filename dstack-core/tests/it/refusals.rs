@@ -91,12 +91,32 @@ fn credentials_that_are_refused_to_a_look_are_known_before_any_launch() {
 #[test]
 fn a_runner_is_not_sent_again_while_the_credentials_are_not_accepted() {
     let mut given = Given::with_max(1);
-    given.wanted(1).has([closed(1, 1, ClaimEnd::Unsent)]);
+    given.submitted(specs(&[&[]])).wanted(1).has([closed(1, 1, ClaimEnd::Unsent)]);
     let (scope, why) = (small().scope, "expired".to_owned());
     given.has([CredentialsRefused { scope, pause: Span::from_secs(60), why }]);
     assert_eq!(given.plan(Some(0)).items, []);
     given.secs(60);
     assert_eq!(given.plan(Some(0)).items, [Item::Claim { runner: runner(1), claim: ClaimNumber(2) }]);
+}
+
+/// Its workflow was stopped in a night of refused credentials: nobody sends for it in the morning.
+#[test]
+fn a_runner_that_nobody_needs_any_more_is_not_sent_again() {
+    let mut given = Given::with_max(1);
+    given.submitted(specs(&[&[]])).wanted(1);
+    let idle = [Item::Stop { runner: runner(1), reason: StopReason::Idle }];
+    assert_eq!(given.plan(Some(0)).items, [], "somebody may be sending for it");
+    given.has([closed(1, 1, ClaimEnd::Unsent)]);
+    assert_eq!(given.plan(Some(0)).items, [Item::Claim { runner: runner(1), claim: ClaimNumber(2) }]);
+    let stop = Command::Stop { run: RunId::from_bits(1), workflow: None, abort: true };
+    given.has(decide(given.state(), stop).expect("it is open"));
+    assert_eq!(given.plan(Some(0)).items, idle);
+    given.has([RuleAllowed { max: 1, min: 1, offering: small() }]);
+    assert_eq!(
+        given.plan(Some(0)).items,
+        [Item::Claim { runner: runner(1), claim: ClaimNumber(2) }],
+        "it is to be warm"
+    );
 }
 
 #[test]

@@ -48,10 +48,8 @@ pub(super) fn answered(
         }
         Err(LaunchError::Capacity { why, all_zones, permanent }) => {
             let zone = (!all_zones).then(|| runner.request.zone.clone());
-            let pause = (!permanent).then(|| capacity_pause(state, runner, zone.as_deref()));
-            let rule = runner.request.rule.clone();
-            let said = OfferingUnavailable { rule, zone, pause, why: foreign(why) }.into();
-            refused((id, runner), claim, Refusal::OfTheToken, why, vec![said])
+            let said = capacity_said(state, runner, zone, *permanent, why);
+            refused((id, runner), claim, Refusal::OfTheToken, why, said)
         }
         Err(LaunchError::Quota(why)) => {
             refused((id, runner), claim, Refusal::OfTheToken, why, quota_reached(state, runner, why))
@@ -152,11 +150,17 @@ pub(super) fn credentials_refused(state: &State, scope: &Scope, why: &str) -> Ve
     vec![CredentialsRefused { scope: scope.clone(), pause, why: foreign(why) }.into()]
 }
 
-fn capacity_pause(state: &State, runner: &Runner, zone: Option<&str>) -> Span {
-    let known = state.rules().get(&runner.request.rule).and_then(|rule| rule.unavailable.get(zone.unwrap_or_default()));
-    let is_recent = |until: crate::model::At| state.at() < until.plus(MAX_CAPACITY_PAUSE);
-    match known.filter(|known| known.until.is_some_and(is_recent)) {
-        Some(known) => known.pause.doubled_up_to(MAX_CAPACITY_PAUSE),
-        None => CAPACITY_PAUSE,
+/// What is said of a zone, or of all of them. Launches that were under way together are refused together, by one shortage: only
+/// a refusal after the pause makes the next one longer.
+fn capacity_said(state: &State, runner: &Runner, zone: Option<String>, permanent: bool, why: &str) -> Vec<Event> {
+    let rule = runner.request.rule.clone();
+    let known = state.rules().get(&rule).and_then(|rule| rule.unavailable.get(zone.as_deref().unwrap_or_default()));
+    if known.is_some_and(|known| known.holds(state.at()) && (!permanent || known.until.is_none())) {
+        return Vec::new();
     }
+    let is_recent = |until: crate::model::At| state.at() < until.plus(MAX_CAPACITY_PAUSE);
+    let last = known.filter(|known| known.until.is_some_and(is_recent));
+    let pause = last.map_or(CAPACITY_PAUSE, |last| last.pause.doubled_up_to(MAX_CAPACITY_PAUSE));
+    let pause = (!permanent).then_some(pause);
+    vec![OfferingUnavailable { rule, zone, pause, why: foreign(why) }.into()]
 }

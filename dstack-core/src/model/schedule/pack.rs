@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::model::plan::Fit;
-use crate::model::state::{Alike, Among, Room, Rooms, Shape, Used};
+use crate::model::state::{Alike, Among, Room, Rooms, RunnerPhase, Shape, Used};
 use crate::model::{MilliCpu, Needs, Offering, RuleKey, RunnerId, State, WorkflowId};
 
 /// A runner that is being started, or that this plan wants: it can be promised to workflows, but takes none yet.
@@ -16,6 +16,16 @@ pub(super) struct Promise<'a> {
     used: Used,
     count: u32,
     is_exclusive: bool,
+    is_doubtful: bool,
+}
+
+/// The runner that a workflow was promised.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Promised {
+    /// Absent while only this plan knows it.
+    pub(super) runner: Option<RunnerId>,
+    /// Whether it may well never come: others of its kind did not.
+    pub(super) is_doubtful: bool,
 }
 
 /// How far the search for one shape has come: what did not take it earlier in this plan does not later either.
@@ -72,7 +82,9 @@ impl<'a> Packing<'a> {
         // In the order in which they were wanted: then planning again promises each to the same workflow.
         let promises = state.starting.iter().filter_map(|(_, id)| {
             let runner = state.runners().get(id).filter(|runner| runner.is_starting() && !stopping.contains(id))?;
-            Some(Promise::new(Some(*id), &runner.request.rule, &runner.offering))
+            let rule = &runner.request.rule;
+            let is_doubtful = is_doubtful(state, rule, &runner.offering, runner.phase == RunnerPhase::Wanted);
+            Some(Promise::new(Some(*id), rule, &runner.offering, is_doubtful))
         });
         Self {
             state,
@@ -166,7 +178,7 @@ impl<'a> Packing<'a> {
     }
 
     /// A runner that is being started and could take these needs; promised to them from now on.
-    pub(super) fn promise(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<Option<RunnerId>> {
+    pub(super) fn promise(&mut self, shape: &Shape, cursor: &mut Cursor<'a>) -> Option<Promised> {
         let needs = &shape.needs;
         let takes =
             |promise: &Promise<'_>| promise.takes(needs) && self.fits_pool(promise.rule, promise.offering, needs);
@@ -182,12 +194,12 @@ impl<'a> Packing<'a> {
         promise.used = promise.used.plus(shape.used);
         promise.count += 1;
         promise.is_exclusive |= !needs.may_share();
-        Some(promise.runner)
+        Some(Promised { runner: promise.runner, is_doubtful: promise.is_doubtful })
     }
 
     /// A runner that this plan wants.
     pub(super) fn add_launch(&mut self, rule: &'a RuleKey, offering: &'a Offering) {
-        self.promises.push(Promise::new(None, rule, offering));
+        self.promises.push(Promise::new(None, rule, offering, is_doubtful(self.state, rule, offering, true)));
     }
 
     /// Keeps a runner free for a workflow that was overtaken too often: of those that could hold it the emptiest, else one that
@@ -261,9 +273,19 @@ fn least_cpu(state: &State) -> MilliCpu {
     sharing.map(|(_, head)| head.shape.used.cpu).min().unwrap_or_default()
 }
 
+/// Whether what is being started may well never come: the last runners of its rule ended without finished work, or, until the
+/// cloud has accepted the launch, the cloud has ever been without, or does not accept the credentials.
+fn is_doubtful(state: &State, rule: &RuleKey, offering: &Offering, is_wanted: bool) -> bool {
+    let known = state.rules().get(rule);
+    known.is_some_and(|known| known.strikes > 0)
+        || (is_wanted
+            && (known.is_some_and(|known| !known.unavailable.is_empty())
+                || state.credentials().contains_key(&offering.scope)))
+}
+
 impl<'a> Promise<'a> {
-    fn new(runner: Option<RunnerId>, rule: &'a RuleKey, offering: &'a Offering) -> Self {
-        Self { runner, rule, offering, used: Used::default(), count: 0, is_exclusive: false }
+    fn new(runner: Option<RunnerId>, rule: &'a RuleKey, offering: &'a Offering, is_doubtful: bool) -> Self {
+        Self { runner, rule, offering, used: Used::default(), count: 0, is_exclusive: false, is_doubtful }
     }
 
     fn takes(&self, needs: &Needs) -> bool {

@@ -68,8 +68,8 @@ pub(super) fn walk<'a>(
     (used, pools)
 }
 
-/// A running runner with room, else one that is starting, else a new one; else the reason, and a runner kept for who was
-/// overtaken too often. Those behind it of its shape need the same, and find the same.
+/// A running runner with room, else one that is starting, else a new one; else the reason. Who was overtaken too often is kept a
+/// runner where nothing is being started for it, or only what may well never come. Those behind it of its shape need the same, and find the same.
 fn take_turn<'a>(
     state: &'a State,
     packing: &mut Packing<'a>,
@@ -85,19 +85,26 @@ fn take_turn<'a>(
         plan.items.push(Item::Assign { attempt: AttemptId { workflow, number }, runner, why });
         return Ok(());
     }
-    if let Some(runner) = packing.promise(shape, &mut turn.cursor) {
-        plan.starting.insert(workflow, runner);
-        return Ok(());
-    }
-    match launches.launch(packing, shape, LaunchReason::For(workflow), plan) {
+    let known = || state.workflow(workflow).map_or(0, |known| known.overtaken);
+    let overtaken = turn.overtaken;
+    let is_impatient = || overtaken.unwrap_or_else(known) >= MAX_OVERTAKINGS;
+    let promised = packing.promise(shape, &mut turn.cursor);
+    let launched = match promised {
+        Some(_) => Ok(()),
+        None => launches.launch(packing, shape, LaunchReason::For(workflow), plan),
+    };
+    match launched {
         Ok(()) => {
-            packing.promise(shape, &mut turn.cursor);
-            plan.starting.insert(workflow, None);
+            let promised = promised.or_else(|| packing.promise(shape, &mut turn.cursor));
+            // Else a launch that fails again and again would give away what was kept for it, each time.
+            if promised.is_some_and(|promised| promised.is_doubtful) && is_impatient() && launches.has_live(shape) {
+                packing.keep(shape, workflow);
+            }
+            plan.starting.insert(workflow, promised.and_then(|promised| promised.runner));
             Ok(())
         }
         Err(reason) => {
-            let known = || state.workflow(workflow).map_or(0, |known| known.overtaken);
-            if turn.overtaken.unwrap_or_else(known) >= MAX_OVERTAKINGS
+            if is_impatient()
                 && launches.has_live(shape)
                 && let Some(runner) = packing.keep(shape, workflow)
             {

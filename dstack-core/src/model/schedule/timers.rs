@@ -9,10 +9,15 @@ use crate::model::state::{Runner, RunnerPhase};
 use crate::model::{At, Item, Plan, RuleKey, RunnerId, Scope, Span, State, StopReason, Tick};
 use crate::planted::{self, Bug};
 
-/// Runners that should have been launched or ready by now.
+/// Runners that should have been launched or ready by now, and those that would have to be sent for again and that nobody needs
+/// any more.
 pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
     for (_, id) in &state.starting {
         let Some(runner) = state.runners().get(id) else { continue };
+        if is_unsent(runner) && !is_of_use(state, runner) {
+            plan.items.push(Item::Stop { runner: *id, reason: StopReason::Idle });
+            continue;
+        }
         let (span, reason) = match runner.phase {
             RunnerPhase::Wanted => (state.settings().launch_timeout, StopReason::LaunchTimeout),
             RunnerPhase::Launched => (state.settings().boot_timeout, StopReason::BootTimeout),
@@ -25,6 +30,17 @@ pub(super) fn stop_overdue(state: &State, tick: &Tick, plan: &mut Plan) {
             await_timer(tick, &runner.request.scope, deadline, plan);
         }
     }
+}
+
+/// Whether it is wanted, and nobody may send for it without a new claim.
+fn is_unsent(runner: &Runner) -> bool {
+    runner.phase == RunnerPhase::Wanted && runner.open_claim().is_none()
+}
+
+/// Whether something that waits could use it, or its rule has a minimum.
+fn is_of_use(state: &State, runner: &Runner) -> bool {
+    state.rules().get(&runner.request.rule).is_some_and(|rule| rule.min > 0)
+        || state.queue().heads().any(|(_, head)| head.shape.needs.fit(&runner.offering))
 }
 
 /// While the credentials are not accepted nothing happens, and a launch is not late.
