@@ -58,6 +58,9 @@ pub struct Known {
     /// No claim is open and the runner is stopping: absence will be used as its death certificate. A provider that can
     /// fence a late launch does so now.
     pub is_final: bool,
+    /// The machine itself does not tell its controller when it is to be taken back. A provider that has to ask for such
+    /// announcements asks for those of these machines alone, from this look to the next.
+    pub is_unheard: bool,
 }
 
 /// One [`Known`] that the provider does not have: neither in the listing, nor by id or token.
