@@ -68,7 +68,9 @@ struct Listens(Mutex<usize>);
 impl Gate for Listens {
     async fn pass(&self, point: GatePoint) {
         if point.call == "listen" && point.moment == Moment::BeforeEffect {
-            *self.0.lock().expect("no test panics here") += 1;
+            let mut count = self.0.lock().expect("it says so once");
+            *count += 1;
+            assert!(*count < 100, "it is listened to in circles");
         }
     }
 }
