@@ -7,8 +7,8 @@ watch() {
     pipe=$root/news/$st_pid-$st_start
     sweep
     mkfifo "$pipe" || return 1
-    ear=
-    trap 'rm -f "$pipe"; [ -z "$ear" ] || kill "$ear" 2>/dev/null' EXIT
+    ear= ear_start=
+    trap 'rm -f "$pipe"; if lives "$ear" "$ear_start"; then kill "$ear"; fi' EXIT
     trap 'exit 1' HUP PIPE TERM
     exec 9<>"$pipe" 8<&0
     (
@@ -32,6 +32,7 @@ watch() {
                 if [ -z "$ear" ]; then
                     listen </dev/null 9>&- &
                     ear=$!
+                    stat_of "$ear" && ear_start=$st_start
                 fi
                 ;;
             t)
