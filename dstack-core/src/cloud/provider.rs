@@ -161,7 +161,7 @@ pub struct Notice {
 /// A provider of machines.
 ///
 /// # Contract
-/// The laws in [`laws`](crate::cloud::laws) state it; every implementation runs all of them. In short: a token makes at most
+/// The laws in `cloud::laws` (feature `testkit`) state it; every implementation runs all of them. In short: a token makes at most
 /// one machine, ever; a launch is one send without a retry below it; a look is complete or an error; a machine that was
 /// once seen terminated never lives again; terminating is idempotent, and only looks say that a machine has ended.
 #[async_trait]

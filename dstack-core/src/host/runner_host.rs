@@ -134,7 +134,7 @@ pub enum HostError {
 /// Work on a runner.
 ///
 /// # Contract
-/// The laws in [`laws`](crate::host::laws) state it; every implementation runs all of them. In short: an attempt's command
+/// The laws in `host::laws` (feature `testkit`) state it; every implementation runs all of them. In short: an attempt's command
 /// is started at most once, whoever asks and however often; a verdict that came first forbids it for ever; output is bytes
 /// by offset; an exit is reported only with its complete record, and is the same for ever; a command outlives the loss of
 /// every caller. Dropping any future leaves what it did unknown and harms nothing.
