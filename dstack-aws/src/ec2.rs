@@ -144,7 +144,7 @@ impl Ec2 {
     async fn look_at(&self, scope: &Scope, log: LogId, known: &[Known]) -> Result<Look, Failure> {
         let session = self.sessions.of_scope(scope).await?;
         let found = look::look(&session, log, known).await?;
-        self.spot.saw(scope, log, &found.instances);
+        self.spot.saw(scope, log, known, &found.instances);
         let is_reached_from_here = |instance: &&aws_sdk_ec2::types::Instance| {
             look::state(instance).is_some_and(|state| matches!(state, MachineState::Pending | MachineState::Running))
                 && tags::value(instance.tags(), tags::SSH_FROM).is_none()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::Instance;
 use dstack_core::clock::Clock;
-use dstack_core::cloud::{MachineState, Notice};
+use dstack_core::cloud::{Known, MachineState, Notice};
 use dstack_core::model::{At, LogId, MachineId, Purchase, Scope};
 use tokio::sync::Notify;
 
@@ -17,7 +17,7 @@ use crate::look;
 use crate::session::{Session, Sessions};
 use crate::terminate::filter;
 
-/// Between two questions while spot machines live: AWS advises this period for the machine's own metadata.
+/// Between two questions while there is a machine to ask about: AWS advises this period for the machine's own metadata.
 const PERIOD: Duration = Duration::from_secs(5);
 /// Between an announcement and the end.
 const WARNING_MICROS: i64 = 120_000_000;
@@ -26,16 +26,19 @@ const WARNING_MICROS: i64 = 120_000_000;
 struct Watched {
     /// Live machines with the requests that they came from.
     alive: BTreeMap<(Scope, LogId), BTreeMap<MachineId, Option<String>>>,
+    /// Those of them that hear nothing themselves.
+    unheard: BTreeMap<(Scope, LogId), BTreeSet<MachineId>>,
     announced: BTreeSet<MachineId>,
     pending: Vec<Notice>,
 }
 
 /// Watches over spot machines.
 ///
-/// EC2 announces an interruption two minutes ahead in the machine's metadata and as an event, both best effort; the API
-/// shows it as the status `marked-for-termination` of the Spot request, which is what is asked for here. So an announcement
-/// is missed that comes less than five seconds before the end, that EC2 gives to the machine alone, or that is a mere
-/// recommendation to rebalance. Nothing depends on it: a machine that vanishes is found by the next look.
+/// EC2 announces an interruption two minutes ahead in the machine's metadata and as an event, both best effort. A machine asks
+/// for its own with [`EAR`](crate::EAR). For those of which their controller says that they hear nothing, the API is asked,
+/// which shows it as the status `marked-for-termination` of the Spot request. So an announcement is missed that comes less
+/// than five seconds before the end, or that is a mere recommendation to rebalance. Nothing depends on it: a machine that
+/// vanishes is found by the next look.
 pub(crate) struct SpotWatch {
     watched: Mutex<Watched>,
     changed: Notify,
@@ -51,8 +54,8 @@ impl SpotWatch {
         act(&mut self.watched.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes note of a look.
-    pub(crate) fn saw(&self, scope: &Scope, log: LogId, instances: &[Instance]) {
+    /// Takes note of a look, and of what was known before it.
+    pub(crate) fn saw(&self, scope: &Scope, log: LogId, known: &[Known], instances: &[Instance]) {
         let is_alive = |instance: &&Instance| {
             let state = look::state(instance);
             purchase(instance) == Purchase::Spot
@@ -66,10 +69,14 @@ impl SpotWatch {
                 Some((MachineId(instance.instance_id()?.to_owned()), request))
             })
             .collect();
-        let has_any = !alive.is_empty();
+        let unheard = known.iter().filter(|known| known.is_unheard).filter_map(|known| known.machine.clone());
+        let unheard: BTreeSet<_> = unheard.filter(|machine| alive.contains_key(machine)).collect();
+        let has_any = !unheard.is_empty();
         self.with(|watched| {
             watched.alive.insert((scope.clone(), log), alive);
             watched.alive.retain(|_, machines| !machines.is_empty());
+            watched.unheard.insert((scope.clone(), log), unheard);
+            watched.unheard.retain(|_, machines| !machines.is_empty());
             let all: BTreeSet<&MachineId> = watched.alive.values().flat_map(BTreeMap::keys).collect();
             watched.announced.retain(|machine| all.contains(machine));
         });
@@ -86,16 +93,14 @@ impl SpotWatch {
         })
     }
 
-    /// The next announcement. Nothing is asked while no spot machine lives.
+    /// The next announcement. Nothing is asked while no spot machine lives that hears nothing itself.
     pub(crate) async fn next(&self, sessions: &Sessions) -> Notice {
         loop {
             if let Some(notice) = self.with(|watched| watched.pending.pop()) {
                 return notice;
             }
             let scopes = self.with(|watched| {
-                let ids =
-                    |machines: &BTreeMap<MachineId, Option<String>>| machines.keys().cloned().collect::<BTreeSet<_>>();
-                watched.alive.iter().map(|((scope, _), machines)| (scope.clone(), ids(machines))).collect::<Vec<_>>()
+                watched.unheard.iter().map(|((scope, _), ids)| (scope.clone(), ids.clone())).collect::<Vec<_>>()
             });
             if scopes.is_empty() {
                 self.changed.notified().await;

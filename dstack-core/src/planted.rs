@@ -67,6 +67,7 @@ bugs! {
     KnownIdDrawn "known-id-drawn" "A launch id that the log knows is not drawn anew."
     LateMachineForgotten "late-machine-forgotten" "A machine that turns up after its runner was stopped is not recorded."
     LateSend "late-send" "A launch is sent though its claim has run out."
+    ListenForgotten "listen-forgotten" "Nobody hears what runners are told of their own end."
     LogTimeProves "log-time-proves" "Absence is proven by log time alone, which a set clock makes jump."
     LookInsteadOfRedelivery "look-instead-of-redelivery" "One look that shows nothing takes the place of sending again."
     LostIsSuccess "lost-is-success" "A process that is gone without an exit record has succeeded."

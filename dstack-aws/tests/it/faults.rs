@@ -56,7 +56,12 @@ fn swarm(seed: u64) {
         }
         let asked: Vec<Known> = known
             .iter()
-            .map(|(token, machine)| Known { token: token.clone(), machine: machine.clone(), is_final: false })
+            .map(|(token, machine)| Known {
+                token: token.clone(),
+                machine: machine.clone(),
+                is_final: false,
+                is_unheard: false,
+            })
             .collect();
         let scope = offering.scope.clone();
         let mut is_over = false;

@@ -14,7 +14,7 @@ fn seen(look: &Look, id: &str) -> Seen {
 }
 
 fn known(launch: u64, machine: Option<&str>) -> Known {
-    Known { token: token(launch), machine: machine.map(|id| MachineId(id.into())), is_final: false }
+    Known { token: token(launch), machine: machine.map(|id| MachineId(id.into())), is_final: false, is_unheard: false }
 }
 
 fn machine(id: &str) -> MachineId {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod catalogues;
+mod ears;
 mod faults;
 mod field_cases;
 mod fleet;

@@ -3,19 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dstack_core::cloud::CloudProvider;
+use dstack_core::cloud::{CloudProvider, Known};
 use dstack_core::model::{At, LaunchId, MachineId, Purchase};
 use futures::FutureExt as _;
 
 use crate::laws::Account;
-use crate::wire::{Bench, LOG, REGION, error, file, reply, run, scope};
+use crate::wire::{Bench, LOG, REGION, error, file, reply, run, scope, token};
 
 const SPOT: &str = "i-0aaaaaaaaaaaaa002";
 
-fn look(bench: &Bench) {
+/// A machine of which its controller says this.
+fn known(machine: &str, is_unheard: bool) -> Known {
+    Known { token: token(2), machine: Some(MachineId(machine.into())), is_final: false, is_unheard }
+}
+
+fn look_knowing(bench: &Bench, known: &[Known]) {
     bench.wire.file("DescribeInstances", 200, "describe_instances_page1.xml");
     bench.wire.file("DescribeInstances", 200, "describe_instances_empty.xml");
-    bench.run(bench.ec2.look(&scope(), LOG, &[])).expect("it is complete");
+    bench.run(bench.ec2.look(&scope(), LOG, known)).expect("it is complete");
+}
+
+/// The spot machine hears nothing itself.
+fn look(bench: &Bench) {
+    look_knowing(bench, &[known(SPOT, true)]);
 }
 
 fn announced(ids: &[&str]) -> String {
@@ -78,6 +88,42 @@ fn e14_nothing_is_asked_while_no_spot_machine_lives() {
     assert!(bench.wire.sent("DescribeSpotInstanceRequests").is_empty());
 }
 
+/// Lets a minute pass; returns how often EC2 was asked for announcements in it.
+fn asked_in_a_minute(bench: &Bench) -> usize {
+    let before = bench.wire.sent("DescribeSpotInstanceRequests").len();
+    bench.run(async {
+        let mut next = Box::pin(bench.ec2.notice());
+        for _ in 0..60 {
+            bench.clock.advance(Duration::from_secs(1));
+            assert!((&mut next).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    });
+    bench.wire.sent("DescribeSpotInstanceRequests").len() - before
+}
+
+#[test]
+fn e14_a_spot_machine_that_hears_of_its_end_itself_is_not_asked_about() {
+    let bench = Bench::new();
+    look_knowing(&bench, &[known(SPOT, false)]);
+    assert_eq!(asked_in_a_minute(&bench), 0);
+    look_knowing(&bench, &[]);
+    assert_eq!(asked_in_a_minute(&bench), 0, "nor one that nobody knows yet: nothing runs there");
+    look_knowing(&bench, &[known("i-0aaaaaaaaaaaaa001", true)]);
+    assert_eq!(asked_in_a_minute(&bench), 0, "nor one that is not for sale");
+}
+
+#[test]
+fn e14_as_long_as_it_hears_nothing_it_is_asked_about_every_five_seconds() {
+    let bench = Bench::new();
+    look(&bench);
+    let asked = asked_in_a_minute(&bench);
+    assert!((12..=13).contains(&asked), "{asked}");
+    look_knowing(&bench, &[known(SPOT, false)]);
+    assert!(asked_in_a_minute(&bench) <= 1);
+    assert_eq!(asked_in_a_minute(&bench), 0, "it is heard again");
+}
+
 #[test]
 fn e14_a_question_that_fails_is_asked_again_later() {
     let bench = Bench::new();
@@ -131,7 +177,9 @@ fn a_machine_of_the_sandbox_is_announced_before_it_is_taken_back() {
         request.launch = LaunchId::from_bits(5);
         let machine = ec2.launch(&request).await.expect("it is launched");
         assert_eq!(machine.purchase, Purchase::Spot);
-        ec2.look(&scope, LOG, &[]).await.expect("it is complete");
+        let known =
+            Known { token: request.token(), machine: Some(machine.id.clone()), is_final: false, is_unheard: true };
+        ec2.look(&scope, LOG, &[known]).await.expect("it is complete");
         account.sandbox.interrupt(&machine.id.0, Some(Duration::from_secs(120))).expect("it lives");
         let notice = ec2.notice().await;
         assert_eq!(notice.machine, machine.id);

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dstack_aws::{Api, BESIDE_CALLS, BUCKET_ACTIONS, CheckRow, Outcome, policy};
-use dstack_core::cloud::{CloudProvider, LaunchError};
+use dstack_core::cloud::{CloudProvider, Known, LaunchError};
 use dstack_core::model::{MachineId, Purchase};
 
 use crate::laws::Account;
-use crate::wire::{Bench, LOG, REGION, error, file, reply, request, run, scope};
+use crate::wire::{Bench, LOG, REGION, error, file, reply, request, run, scope, token};
 
 fn actions(policy: &str) -> BTreeSet<String> {
     let policy: serde_json::Value = serde_json::from_str(policy).expect("it is JSON");
@@ -34,8 +34,10 @@ fn everything(bench: &Bench) {
         &format!("<reservationSet><item><instancesSet>{row}</instancesSet></item></reservationSet>"),
     );
     bench.wire.always("DescribeInstances", 200, listing);
+    let spot = MachineId("i-0aaaaaaaaaaaaa002".into());
+    let unheard = Known { token: token(1), machine: Some(spot), is_final: false, is_unheard: true };
     bench.run(bench.ec2.look(&scope(), LOG, &[])).expect("it is complete");
-    bench.run(bench.ec2.look(&scope(), LOG, &[])).expect("it is complete");
+    bench.run(bench.ec2.look(&scope(), LOG, &[unheard])).expect("it is complete");
     bench.wire.answer("DescribeSpotInstanceRequests", 200, announced("i-0aaaaaaaaaaaaa002"));
     bench.run(bench.ec2.notice());
     let ended = bench.run(bench.ec2.terminate(&scope(), &[MachineId("i-0aaaaaaaaaaaaa002".into())]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dstack_aws::{Ec2, PROVIDER, Settings, Setup};
+use dstack_aws::{EAR, Ec2, PROVIDER, Settings, Setup};
 use dstack_core::blob::{BlobError, LayeredBlobs, LayeredOutput};
 use dstack_core::cloud::CloudProvider as _;
 use dstack_core::controller::Provider;
@@ -65,7 +65,8 @@ impl Account {
         let make = async {
             let (home, log) = (self.home.clone(), self.log);
             let made = tokio::task::spawn_blocking(move || home.ssh_host(log)).await;
-            made.map_err(|error| error.to_string())?.map(Arc::new).map_err(|error| error.to_string())
+            let host = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            Ok(Arc::new(host.with_ear(EAR)))
         };
         self.host.get_or_try_init(|| make).await.map(Arc::clone)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dstack_core::host::ssh::SshHost;
-use dstack_core::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
+use dstack_core::host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, RunnerHost};
 use dstack_core::model::{AttemptId, Greeting, Place};
 use dstack_core::secret::Secret;
 
@@ -58,5 +58,9 @@ impl RunnerHost for LazyHost {
 
     async fn wait(&self, place: &Place) -> Result<(), HostError> {
         self.host().await?.wait(place).await
+    }
+
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        self.host().await?.listen(place, last).await
     }
 }

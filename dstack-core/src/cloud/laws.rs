@@ -87,7 +87,7 @@ fn request(offering: &Offering, log: LogId, launch: u64) -> LaunchRequest {
 }
 
 fn known(request: &LaunchRequest, machine: Option<&MachineId>, is_final: bool) -> Known {
-    Known { token: request.token(), machine: machine.cloned(), is_final }
+    Known { token: request.token(), machine: machine.cloned(), is_final, is_unheard: false }
 }
 
 /// The same region is the same scope, whoever asks.

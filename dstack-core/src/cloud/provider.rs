@@ -58,6 +58,9 @@ pub struct Known {
     /// No claim is open and the runner is stopping: absence will be used as its death certificate. A provider that can
     /// fence a late launch does so now.
     pub is_final: bool,
+    /// The machine itself does not tell its controller when it is to be taken back. A provider that has to ask for such
+    /// announcements asks for those of these machines alone, from this look to the next.
+    pub is_unheard: bool,
 }
 
 /// One [`Known`] that the provider does not have: neither in the listing, nor by id or token.
@@ -158,7 +161,7 @@ pub struct Notice {
 /// A provider of machines.
 ///
 /// # Contract
-/// The laws in [`laws`](crate::cloud::laws) state it; every implementation runs all of them. In short: a token makes at most
+/// The laws in `cloud::laws` (feature `testkit`) state it; every implementation runs all of them. In short: a token makes at most
 /// one machine, ever; a launch is one send without a retry below it; a look is complete or an error; a machine that was
 /// once seen terminated never lives again; terminating is idempotent, and only looks say that a machine has ended.
 #[async_trait]

@@ -12,6 +12,7 @@ use futures::stream::FuturesUnordered;
 
 use super::absences::Absences;
 use super::claims::{ClaimKey, Claims};
+use super::ears::Ears;
 use super::effect::{Done, EffectKey, Outcome, RecentArchives};
 use super::looks::Looks;
 use super::owed::OwedCalls;
@@ -75,6 +76,8 @@ pub struct Controller {
     /// Attempts whose end was asked for; true means without artifacts.
     pub(super) closed: BTreeMap<AttemptId, bool>,
     pub(super) followed: BTreeMap<RunnerId, BTreeSet<AttemptId>>,
+    /// What the runners themselves say of their end.
+    pub(super) ears: Ears,
     /// Runners that lost what ran on them, with when: they may be gone.
     pub(super) suspects: BTreeMap<RunnerId, At>,
     pub(super) recent: RecentArchives,
@@ -112,6 +115,7 @@ impl Controller {
             begun: BTreeSet::new(),
             closed: BTreeMap::new(),
             followed: BTreeMap::new(),
+            ears: Ears::default(),
             suspects: BTreeMap::new(),
             recent: RecentArchives::default(),
             prices_asked: BTreeMap::new(),

@@ -89,6 +89,7 @@ pub fn known(state: &State, scope: &Scope) -> Vec<Known> {
         token: runner.token.clone(),
         machine: runner.machine.clone(),
         is_final: runner.phase == RunnerPhase::Stopping && runner.machine.is_none() && runner.open_claim().is_none(),
+        is_unheard: false,
     })
     .collect()
 }

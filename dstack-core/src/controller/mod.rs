@@ -18,6 +18,7 @@
 mod absences;
 mod claims;
 mod control;
+mod ears;
 mod effect;
 mod evidence;
 mod looks;

@@ -33,7 +33,11 @@ impl OwedCalls {
         let Some(owed) = self.0.get(&key) else { return Boot::default() };
         let is_anybodys = match key {
             ActionKey::Launch(..) | ActionKey::Terminate(_) | ActionKey::Close(_) | ActionKey::Save(_) => true,
-            ActionKey::Greet(_) | ActionKey::Start(_) | ActionKey::Follow(_) | ActionKey::Collect(_) => false,
+            ActionKey::Greet(_)
+            | ActionKey::Start(_)
+            | ActionKey::Follow(_)
+            | ActionKey::Listen(_)
+            | ActionKey::Collect(_) => false,
         };
         let patience = if owed.is_ours || is_anybodys { Duration::ZERO } else { options.patience };
         owed.since.plus(patience).max(owed.not_before)

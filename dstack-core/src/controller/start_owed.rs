@@ -11,6 +11,7 @@ use super::step::Step;
 use crate::cloud::SendPermit;
 use crate::host::Closing;
 use crate::model::outstanding::wants_artifacts;
+use crate::model::state::Runner;
 use crate::model::{Action, ActionKey, AttemptId, ClaimNumber, LaunchRequest, Place, RunnerId, Span, outstanding};
 
 impl Controller {
@@ -29,6 +30,13 @@ impl Controller {
         for runner in over {
             self.followed.remove(&runner);
             self.abort(&EffectKey::Owed(ActionKey::Follow(runner)));
+        }
+        let heard = actions
+            .iter()
+            .filter_map(|action| if let Action::Listen { place } = action { Some(place.runner) } else { None })
+            .collect();
+        for runner in self.ears.keep_only(&heard) {
+            self.abort(&EffectKey::Owed(ActionKey::Listen(runner)));
         }
         for action in actions {
             let key = action.key();
@@ -59,9 +67,9 @@ impl Controller {
     /// Too much is under way for calls that move files; they follow when others have ended.
     fn is_held_back(&self, key: ActionKey) -> bool {
         match key {
-            // Following lasts as long as what is followed, and moves no files.
+            // Following and listening last as long as their runners, and move no files.
             ActionKey::Start(_) => {
-                let lasting = self.followed.len() + self.ports.providers.len();
+                let lasting = self.followed.len() + self.ears.len() + self.ports.providers.len();
                 self.in_flight.len().saturating_sub(lasting) >= self.options.max_in_flight
             }
             ActionKey::Collect(_) => {
@@ -72,6 +80,7 @@ impl Controller {
             | ActionKey::Terminate(_)
             | ActionKey::Greet(_)
             | ActionKey::Follow(_)
+            | ActionKey::Listen(_)
             | ActionKey::Save(_)
             | ActionKey::Close(_) => false,
         }
@@ -93,6 +102,11 @@ impl Controller {
             }
             Action::Start { attempt, place } => self.start_attempt(attempt, &place),
             Action::Follow { place, attempts } => self.start_follow(&place, &attempts),
+            Action::Listen { place } => {
+                self.ears.ask(place.runner);
+                let last = self.ears.last(place.runner);
+                self.start_on(key, &place, |provider, place| effect::listen(provider.host, place, last))
+            }
             Action::Close { attempt, place } => self.start_close(attempt, &place),
             Action::Save { attempt, place } => self.start_save(attempt, &place),
             Action::Collect { attempt, place } => {
@@ -253,7 +267,14 @@ impl Controller {
                 continue;
             }
             if let Some(provider) = self.ports.of(&scope).cloned() {
-                due_now.push((provider, evidence::known(state, &scope), scope));
+                let is_unheard =
+                    |(id, runner): (RunnerId, &'_ Runner)| runner.machine.clone().filter(|_| self.ears.is_unheard(id));
+                let unheard: BTreeSet<_> = state.live_runners().filter_map(is_unheard).collect();
+                let mut known = evidence::known(state, &scope);
+                for one in &mut known {
+                    one.is_unheard = one.machine.as_ref().is_some_and(|machine| unheard.contains(machine));
+                }
+                due_now.push((provider, known, scope));
             }
         }
         for (provider, known, scope) in due_now {
@@ -269,6 +290,10 @@ const fn attempt_of(action: &Action) -> Option<AttemptId> {
         | Action::Close { attempt, .. }
         | Action::Save { attempt, .. }
         | Action::Collect { attempt, .. } => Some(*attempt),
-        Action::Launch { .. } | Action::Terminate { .. } | Action::Greet { .. } | Action::Follow { .. } => None,
+        Action::Launch { .. }
+        | Action::Terminate { .. }
+        | Action::Greet { .. }
+        | Action::Follow { .. }
+        | Action::Listen { .. } => None,
     }
 }

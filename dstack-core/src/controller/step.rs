@@ -8,6 +8,7 @@ use super::control::{Controller, ControllerError};
 use super::effect::{Done, EffectKey, Outcome};
 use super::record::Group;
 use crate::clock::Boot;
+use crate::host::Hearing;
 use crate::model::event::ClockStepped;
 use crate::model::{ActionKey, AppendId, Event, Observation, Plan, Record, RunnerId, Tick, outstanding};
 use crate::planted::{self, Bug};
@@ -174,19 +175,41 @@ impl Controller {
             (_, Outcome::Noticed(notice)) => {
                 self.observations.push(Observation::Noticed { machine: notice.machine, deadline: notice.deadline });
             }
+            (EffectKey::Owed(key @ ActionKey::Listen(runner)), Outcome::Heard(hearing)) => {
+                self.owed.repeat_after(key, now, Duration::ZERO);
+                self.take_in_hearing(runner, hearing);
+            }
             (_, Outcome::Changed(..)) if planted::is(Bug::ChangedIgnored) => {}
             (_, Outcome::Changed(runner, why)) => self.observations.push(Observation::Changed { runner, why }),
             (EffectKey::Owed(key), Outcome::Failed(why) | Outcome::Refused(why)) => {
                 let failures = self.owed.failed(key, now, &self.options);
                 tracing::warn!(?key, failures, %why, "a call failed; it is made again");
                 // A runner that does not answer may be gone.
-                if let ActionKey::Greet(runner) | ActionKey::Follow(runner) = key {
+                if let ActionKey::Greet(runner) | ActionKey::Follow(runner) | ActionKey::Listen(runner) = key {
                     self.hurry_look(runner);
+                }
+                if let ActionKey::Listen(runner) = key {
+                    self.ears.failed(runner);
                 }
             }
             (EffectKey::Prices(scope), Outcome::Failed(why)) => self.prices_failed(&scope, &why),
             (_, Outcome::Released) => {}
             (key, outcome) => tracing::error!(?key, ?outcome, "an effect returned what it cannot return"),
+        }
+    }
+
+    /// What was heard stays known until the log has it, so that it is not asked for again.
+    fn take_in_hearing(&mut self, runner: RunnerId, hearing: Hearing) {
+        self.ears.heard(runner, hearing);
+        match hearing {
+            // Its cloud is asked from the next look on.
+            Hearing::Deaf => self.hurry_look(runner),
+            Hearing::Listens => {}
+            Hearing::Noticed { .. } if planted::is(Bug::NoticeLost) => {}
+            Hearing::Noticed { deadline } => {
+                let machine = self.client.state().runners().get(&runner).and_then(|runner| runner.machine.clone());
+                self.observations.extend(machine.map(|machine| Observation::Noticed { machine, deadline }));
+            }
         }
     }
 

@@ -18,9 +18,10 @@
 //! A script ends at its first line that fails. Laws never wait for a clock: they only await the host.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::{Either, join, join_all, select};
 
 use super::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
 use crate::model::{AttemptId, Exit, ExitCause, Place, Program, RunId, Shell, Span, WorkflowId};
@@ -93,8 +94,12 @@ async fn until_printed(host: &dyn RunnerHost, place: &Place, attempt: AttemptId,
 
 async fn run(subject: &dyn Subject, job: &Job) -> (Progress, Vec<u8>) {
     let (host, place) = (subject.host(), subject.place().await);
-    assert_eq!(start(&*host, &place, attempt(1), job).await, Begun::Started);
-    settle(&*host, &place, attempt(1)).await
+    run_there(&*host, &place, job).await
+}
+
+async fn run_there(host: &dyn RunnerHost, place: &Place, job: &Job) -> (Progress, Vec<u8>) {
+    assert_eq!(start(host, place, attempt(1), job).await, Begun::Started);
+    settle(host, place, attempt(1)).await
 }
 
 /// With nothing to ask about, a poll answers with nothing.
@@ -476,4 +481,17 @@ pub async fn one_failure_disturbs_no_other_attempt(subject: &dyn Subject) {
             (attempt(2), Progress::Exited(Exit::signal(9))),
         ]
     );
+}
+
+/// Whoever asks what a runner hears of its own end is answered, and hears nothing more while nothing is new.
+pub async fn what_a_runner_hears_is_told_once(subject: &dyn Subject) {
+    let (one, two, place) = (subject.host(), subject.host(), subject.place().await);
+    let first = one.listen(&place, None).await.expect("the runner is alive");
+    assert_eq!(two.listen(&place, None).await, Ok(first));
+    let job = script(&["sleep 1", "printf 'a'"]);
+    match select(pin!(one.listen(&place, Some(first))), pin!(run_there(&*two, &place, &job))).await {
+        Either::Left((again, _)) => panic!("it is told again: {again:?}"),
+        Either::Right((over, _)) => assert_eq!(over, (Progress::Exited(Exit::exited(0)), b"a".to_vec())),
+    }
+    assert_eq!(one.listen(&place, None).await, Ok(first), "dropping it loses nothing");
 }

@@ -18,6 +18,6 @@ pub(crate) mod test_archive;
 pub use fake::{FakeHost, HostFaults, Ran, Simulated};
 #[cfg(feature = "local")]
 pub use process::ProcessHost;
-pub use runner_host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
+pub use runner_host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, Progress, RunnerHost};
 #[cfg(feature = "ssh")]
 pub use ssh::SshHost;

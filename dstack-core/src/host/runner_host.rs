@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 
 use crate::blob::Payload;
-use crate::model::{AttemptId, Exit, Greeting, Place, Program, Shell, Span};
+use crate::model::{At, AttemptId, Exit, Greeting, Place, Program, Shell, Span};
 use crate::secret::Secret;
 
 /// What an attempt runs, without its secrets.
@@ -99,6 +99,20 @@ pub struct Fetched {
     pub unreadable: Option<String>,
 }
 
+/// What a runner hears of its own end from the cloud that it is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hearing {
+    /// Nothing, whatever happens: nobody tells it, or it has nothing to ask with. Only the cloud itself can be asked.
+    Deaf,
+    /// It would be told, and was told nothing yet.
+    Listens,
+    /// It is taken back.
+    Noticed {
+        /// When, if that was said.
+        deadline: Option<At>,
+    },
+}
+
 /// Why a call to a runner failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -120,7 +134,7 @@ pub enum HostError {
 /// Work on a runner.
 ///
 /// # Contract
-/// The laws in [`laws`](crate::host::laws) state it; every implementation runs all of them. In short: an attempt's command
+/// The laws in `host::laws` (feature `testkit`) state it; every implementation runs all of them. In short: an attempt's command
 /// is started at most once, whoever asks and however often; a verdict that came first forbids it for ever; output is bytes
 /// by offset; an exit is reported only with its complete record, and is the same for ever; a command outlives the loss of
 /// every caller. Dropping any future leaves what it did unknown and harms nothing.
@@ -158,4 +172,9 @@ pub trait RunnerHost: Send + Sync {
 
     /// Returns when a poll may say something new; possibly early. Pending while nothing changes. Dropping it loses nothing.
     async fn wait(&self, place: &Place) -> Result<(), HostError>;
+
+    /// What the runner hears of its own end, as soon as that is something else than `last`, what the caller knows. Pending
+    /// until then; it fails when the runner cannot be reached any more, since then nothing would be heard. Dropping it loses
+    /// nothing.
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError>;
 }

@@ -59,6 +59,7 @@ macro_rules! host_laws {
             a_dropped_call_harms_nothing,
             release_keeps_the_verdict,
             one_failure_disturbs_no_other_attempt,
+            what_a_runner_hears_is_told_once,
         );
     };
     ($drive:path; $($law:ident),* $(,)?) => {

@@ -4,7 +4,7 @@ use crate::planted::{self, Bug};
 use std::sync::Arc;
 
 use super::state::{Phase, Runner, RunnerPhase, Workflow};
-use super::{AttemptId, ClaimNumber, ControllerId, LaunchRequest, MachineId, Place, RunnerId, Scope, State};
+use super::{AttemptId, ClaimNumber, ControllerId, LaunchRequest, MachineId, Place, Purchase, RunnerId, Scope, State};
 
 /// A call that is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,11 @@ pub enum Action {
         /// The attempts.
         attempts: Vec<AttemptId>,
     },
+    /// Hear from the runner itself when its cloud takes it back.
+    Listen {
+        /// Where.
+        place: Place,
+    },
     /// A user wants the attempt to end.
     Close {
         /// Which.
@@ -84,6 +89,8 @@ pub enum ActionKey {
     Start(AttemptId),
     /// Of following a runner.
     Follow(RunnerId),
+    /// Of listening to a runner.
+    Listen(RunnerId),
     /// Of a stop.
     Close(AttemptId),
     /// Of saving what there is.
@@ -101,6 +108,7 @@ impl Action {
             Self::Greet { place } => ActionKey::Greet(place.runner),
             Self::Start { attempt, .. } => ActionKey::Start(*attempt),
             Self::Follow { place, .. } => ActionKey::Follow(place.runner),
+            Self::Listen { place } => ActionKey::Listen(place.runner),
             Self::Close { attempt, .. } => ActionKey::Close(*attempt),
             Self::Save { attempt, .. } => ActionKey::Save(*attempt),
             Self::Collect { attempt, .. } => ActionKey::Collect(*attempt),
@@ -140,6 +148,9 @@ pub fn outstanding(state: &State) -> Vec<Action> {
 
 fn on_runner(state: &State, id: RunnerId, runner: &Runner, actions: &mut Vec<Action>) {
     let Some(place) = runner.place(id) else { return };
+    if runner.request.rule.purchase == Purchase::Spot && !runner.noticed && !planted::is(Bug::ListenForgotten) {
+        actions.push(Action::Listen { place: place.clone() });
+    }
     let mut followed = Vec::new();
     for attempt in &runner.attempts {
         let Some(workflow) = state.workflow(attempt.workflow) else { continue };

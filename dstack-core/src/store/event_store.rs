@@ -116,7 +116,7 @@ pub struct RunRow {
 /// The append-only log. Any number of processes may use one at once.
 ///
 /// # Contract
-/// The laws in [`laws`](crate::store::laws) state it; every implementation runs all of them. In short: places are gapless
+/// The laws in `store::laws` (feature `testkit`) state it; every implementation runs all of them. In short: places are gapless
 /// from 1; an acknowledged append is in every later read of every process and survives a power cut; of two appends at one
 /// expected place one succeeds; an append sent again is recognised by its id; log time never runs backwards; a record that
 /// was changed is never returned.

@@ -90,7 +90,7 @@ mod tests {
     async fn a_launch_after_the_last_word_on_it_comes_too_late() {
         let desks = Desks::default();
         let request = request(&desks, 1).await;
-        let known = |is_final| [Known { token: request.token(), machine: None, is_final }];
+        let known = |is_final| [Known { token: request.token(), machine: None, is_final, is_unheard: false }];
         for is_final in [false, true] {
             let look = desks.look(&request.scope, LOG, &known(is_final)).await.expect("it answers");
             assert_eq!(look.absent, [Absence(request.token())]);

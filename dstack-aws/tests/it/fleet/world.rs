@@ -31,7 +31,7 @@ pub(super) struct Fleet {
     pub(super) sandbox: Sandbox,
     store: Arc<MemoryStore>,
     ec2: Arc<Ec2>,
-    host: FakeHost,
+    pub(super) host: FakeHost,
     outputs: Arc<MemoryOutput>,
     blobs: Arc<MemoryBlobs>,
     runtime: tokio::runtime::Runtime,

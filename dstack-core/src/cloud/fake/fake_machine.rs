@@ -1,6 +1,6 @@
 //! A machine of the fake cloud.
 
-use super::super::MachineState;
+use super::super::{MachineState, Notice};
 use crate::clock::Boot;
 use crate::model::{Address, LaunchOptions, LogId, MachineId, MilliCpu, Purchase, Scope, Token};
 
@@ -40,6 +40,8 @@ pub struct FakeMachine {
     pub has_network: bool,
     /// When it was rebooted: what ran on it then is gone.
     pub reboots: Vec<Boot>,
+    /// What the machine itself was told last of its end.
+    pub notice: Option<Notice>,
     /// From when until when no look knows it, though it lives.
     pub(super) missing: Option<(Boot, Boot)>,
     pub(super) shown_from: Boot,

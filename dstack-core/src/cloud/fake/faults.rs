@@ -81,6 +81,8 @@ pub struct Faults {
     pub interrupted_unannounced: u16,
     /// Spot machines that get a notice and live on.
     pub notice_only: u16,
+    /// Announcements that only the machine itself is told of.
+    pub told_inside: u16,
     /// Machines that somebody else terminates.
     pub outsider_terminates: u16,
     /// Machines that somebody else stops without terminating them.
@@ -148,6 +150,7 @@ impl Faults {
             interrupted: 0,
             interrupted_unannounced: 0,
             notice_only: 0,
+            told_inside: 0,
             outsider_terminates: 0,
             outsider_halts: 0,
             late_most: Span::from_secs(90),
@@ -196,6 +199,7 @@ impl Faults {
             interrupted: per_mille,
             interrupted_unannounced: per_mille,
             notice_only: per_mille,
+            told_inside: per_mille,
             outsider_terminates: per_mille,
             outsider_halts: per_mille,
             ..Self::none()

@@ -133,6 +133,7 @@ impl World {
             address: None,
             has_network: true,
             reboots: Vec::new(),
+            notice: None,
             missing: None,
             shown_from: at,
             is_listed: true,

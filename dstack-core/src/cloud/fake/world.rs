@@ -195,9 +195,13 @@ impl World {
                 }
             }
             Due::Announced(id, deadline) => {
-                if self.machines.get(&id).is_some_and(FakeMachine::is_live) {
-                    let deadline = deadline.map(|moment| self.wall_time(moment));
-                    self.notices.push_back(Notice { machine: id, deadline });
+                let deadline = deadline.map(|moment| self.wall_time(moment));
+                if let Some(machine) = self.machines.get_mut(&id).filter(|machine| machine.is_live()) {
+                    let notice = Notice { machine: id, deadline };
+                    machine.notice = Some(notice.clone());
+                    if !self.draw.befalls("told_inside", self.faults.told_inside) {
+                        self.notices.push_back(notice);
+                    }
                 }
             }
             Due::OutsiderTerminates(id) => self.shut_down(&id, "Client.UserInitiatedShutdown", at),

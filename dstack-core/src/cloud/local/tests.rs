@@ -102,7 +102,7 @@ async fn request(cloud: &LocalCloud, log: LogId, launch: u64) -> LaunchRequest {
 }
 
 fn known(request: &LaunchRequest, is_final: bool) -> Known {
-    Known { token: request.token(), machine: None, is_final }
+    Known { token: request.token(), machine: None, is_final, is_unheard: false }
 }
 
 fn place(machine: &Machine) -> Place {

@@ -2,6 +2,7 @@
 
 use crate::clock::Boot;
 use crate::cloud::{LaunchError, Look, Machine, Notice};
+use crate::host::Hearing;
 use crate::model::{ActionKey, At, AttemptId, Greeting, Observation, RunnerId, Scope};
 
 /// What makes two effects the same: at most one of each is in flight.
@@ -36,6 +37,8 @@ pub(in crate::controller) enum Outcome {
     Looked { began: (At, Boot), look: Look },
     /// The provider takes a machine back.
     Noticed(Notice),
+    /// The runner itself says this of its end.
+    Heard(Hearing),
     /// The folder is empty, or is left to the runner's end.
     Released,
     /// The credentials were not accepted; it is tried again later.

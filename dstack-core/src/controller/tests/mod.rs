@@ -1,6 +1,7 @@
 //! Controllers in virtual time: whole lives, and lives full of faults.
 
 mod doubtful;
+mod ears;
 mod jumps;
 mod lives;
 mod seen;

@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 use super::attempt::{Attempt, Simulated};
 use crate::clock::{Boot, Clock};
 use crate::cloud::{Draw, FakeCloud, FakeMachine, Gate, MachineState, NoWait};
-use crate::host::{HostError, Job, Progress};
-use crate::model::{AttemptId, Exit, MachineId, Place, Span, WorkflowId};
+use crate::host::{Hearing, HostError, Job, Progress};
+use crate::model::{At, AttemptId, Exit, MachineId, Place, Span, WorkflowId};
 
 /// Faults by chance; every rate is per mille of calls or of starts. All are 0 by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct HostFaults {
     pub disk_full: u16,
     /// Commands whose process vanishes within [`life_most`](Self::life_most) and leaves no exit record.
     pub process_lost: u16,
+    /// Runners that hear nothing of their own end.
+    pub deaf: u16,
     /// Longest time an answer takes.
     pub delay_most: Span,
     /// Longest time until a process vanishes.
@@ -48,6 +50,7 @@ impl HostFaults {
             wait_breaks: per_mille,
             disk_full: per_mille,
             process_lost: per_mille,
+            deaf: per_mille,
             delay_most: Span::from_secs(30),
             life_most: Span::from_mins(10),
         }
@@ -81,6 +84,10 @@ pub(super) struct Runner {
     pub(super) cut_until: Boot,
     pub(super) is_changed: bool,
     pub(super) is_full: bool,
+    /// Whether it hears nothing of its own end, once that was asked.
+    pub(super) is_deaf: Option<bool>,
+    /// What it was told by hand of its own end.
+    pub(super) noticed: Option<Hearing>,
     /// How many of its machine's reboots have been taken into account.
     pub(super) reboots: usize,
 }
@@ -206,6 +213,21 @@ impl FakeHost {
         self.change(machine, |runner, _| runner.is_full = true);
     }
 
+    /// The runner hears nothing of its own end, whatever its cloud says.
+    pub fn deafen(&self, machine: &MachineId) {
+        self.change(machine, |runner, _| runner.is_deaf = Some(true));
+    }
+
+    /// Whether the runner hears nothing of its own end. Unless that was said, chance decides it when it is first asked.
+    pub fn is_deaf(&self, machine: &MachineId) -> bool {
+        self.with(|runners, _| runners.runners.get(machine).is_some_and(|runner| runner.is_deaf == Some(true)))
+    }
+
+    /// The runner is told that it is taken back. One on a [`FakeCloud`] hears besides what that tells its machine.
+    pub fn announce(&self, machine: &MachineId, deadline: Option<At>) {
+        self.change(machine, |runner, _| runner.noticed = Some(Hearing::Noticed { deadline }));
+    }
+
     /// The attempt's process vanishes and leaves no exit record.
     pub fn lose_process(&self, machine: &MachineId, attempt: AttemptId) {
         self.change(machine, |runner, now| {
@@ -311,6 +333,20 @@ impl FakeHost {
             let found = runners.runners.get(&machine)?.attempts.get(&attempt)?;
             let (began, until) = (found.run.as_ref()?.began, found.ran_until(over, now));
             Some(Ran { attempt, machine, began, until })
+        })
+    }
+
+    /// What the runner hears of its own end.
+    pub(super) fn hearing(&self, machine: &MachineId) -> Hearing {
+        let told = self.inner.cloud.as_ref().and_then(|cloud| cloud.machine(machine)?.notice);
+        let told = told.map(|notice| Hearing::Noticed { deadline: notice.deadline });
+        self.with(|runners, _| {
+            let Runners { runners, faults, draw, .. } = runners;
+            let runner = runners.entry(machine.clone()).or_default();
+            if *runner.is_deaf.get_or_insert_with(|| draw.befalls("deaf", faults.deaf)) {
+                return Hearing::Deaf;
+            }
+            runner.noticed.or(told).unwrap_or(Hearing::Listens)
         })
     }
 

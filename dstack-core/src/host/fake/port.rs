@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes as Buffer;
 use futures::future;
+use tokio::sync::futures::Notified;
 
 use super::FakeHost;
 use super::attempt::{Attempt, Files, Verdict};
@@ -15,7 +16,7 @@ use super::script::interpret;
 use crate::blob::Payload;
 use crate::clock::Boot;
 use crate::cloud::{FakeCloud, GatePoint, Moment};
-use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, Progress, RunnerHost};
+use crate::host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, Progress, RunnerHost};
 use crate::model::{AttemptId, Greeting, Identity, MachineId, Place};
 use crate::planted::{self, Bug};
 use crate::secret::Secret;
@@ -70,22 +71,41 @@ impl FakeHost {
             if has_news {
                 return Ok(());
             }
-            let cloud_next = self.inner.cloud.as_ref().and_then(FakeCloud::next_change);
-            let sleep = async {
-                match next.into_iter().chain(cloud_next).min() {
-                    Some(moment) => self.inner.clock.sleep_until(moment).await,
-                    None => future::pending().await,
-                }
-            };
-            let cloud_changed = async move {
-                match cloud_changed {
-                    Some(changed) => changed.await,
-                    None => future::pending().await,
-                }
-            };
-            let (changed, sleep, cloud_changed) = (Box::pin(changed), Box::pin(sleep), Box::pin(cloud_changed));
-            future::select(changed, future::select(sleep, cloud_changed)).await;
+            self.until_changed(changed, cloud_changed, next).await;
         }
+    }
+
+    /// Returns when the runner hears something else than this of its own end, or is lost.
+    async fn until_heard(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        loop {
+            let changed = self.inner.changed.notified();
+            let cloud_changed = self.inner.cloud.as_ref().map(FakeCloud::changed);
+            self.reach(place)?;
+            let hearing = self.hearing(&place.machine);
+            if Some(hearing) != last {
+                return Ok(hearing);
+            }
+            self.until_changed(changed, cloud_changed, None).await;
+        }
+    }
+
+    /// Returns when something was changed, here or in the cloud, or at this moment.
+    async fn until_changed(&self, changed: Notified<'_>, in_cloud: Option<Notified<'_>>, next: Option<Boot>) {
+        let cloud_next = self.inner.cloud.as_ref().and_then(FakeCloud::next_change);
+        let sleep = async {
+            match next.into_iter().chain(cloud_next).min() {
+                Some(moment) => self.inner.clock.sleep_until(moment).await,
+                None => future::pending().await,
+            }
+        };
+        let in_cloud = async move {
+            match in_cloud {
+                Some(changed) => changed.await,
+                None => future::pending().await,
+            }
+        };
+        let (changed, sleep, in_cloud) = (Box::pin(changed), Box::pin(sleep), Box::pin(in_cloud));
+        future::select(changed, future::select(sleep, in_cloud)).await;
     }
 
     /// Whether a poll would say something new, and when it will at the latest known.
@@ -256,6 +276,20 @@ impl RunnerHost for FakeHost {
         let breaks = self.with(|runners, _| runners.draw.befalls("wait_breaks", runners.faults.wait_breaks));
         let reply =
             if breaks { Err(HostError::Unreachable("the link broke".into())) } else { self.until_news(place).await };
+        gate.pass(point(Moment::BeforeReply)).await;
+        reply
+    }
+
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        let gate = self.with(|runners, _| Arc::clone(&runners.gate));
+        let point = |moment| GatePoint { call: "listen", subject: place.machine.0.clone(), moment };
+        gate.pass(point(Moment::BeforeEffect)).await;
+        let breaks = self.with(|runners, _| runners.draw.befalls("wait_breaks", runners.faults.wait_breaks));
+        let reply = if breaks {
+            Err(HostError::Unreachable("the link broke".into()))
+        } else {
+            self.until_heard(place, last).await
+        };
         gate.pass(point(Moment::BeforeReply)).await;
         reply
     }

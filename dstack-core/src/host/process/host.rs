@@ -20,7 +20,7 @@ use super::folder::{AttemptFolder, Life, RunnerFolder};
 use super::wire::{Link, Reply, Request, Standing};
 use crate::archive;
 use crate::blob::PayloadWriter;
-use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
+use crate::host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, RunnerHost};
 use crate::model::{AttemptId, Greeting, Place};
 use crate::secret::Secret;
 
@@ -358,5 +358,10 @@ impl RunnerHost for ProcessHost {
             runner.changes_seen.fetch_add(1, Ordering::AcqRel);
             return Ok(());
         }
+    }
+
+    /// Nobody takes this machine back.
+    async fn listen(&self, _place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        if last == Some(Hearing::Deaf) { std::future::pending().await } else { Ok(Hearing::Deaf) }
     }
 }

@@ -1,16 +1,20 @@
 # Continues requests.sh: channels of their own, for news and for files; and where all of them begin.
 
-# Prints a line whenever a poll may say something new, until standard input ends.
+# Prints a line whenever a poll may say something new, until standard input ends. When it is told so, it listens, too.
 watch() {
     stat_of self
+    watcher=$st_pid watcher_start=$st_start
     pipe=$root/news/$st_pid-$st_start
     sweep
     mkfifo "$pipe" || return 1
-    trap 'rm -f "$pipe"' EXIT
+    ear= ear_start=
+    trap 'rm -f "$pipe"; if lives "$ear" "$ear_start"; then kill "$ear"; fi' EXIT
     trap 'exit 1' HUP PIPE TERM
     exec 9<>"$pipe" 8<&0
     (
-        while IFS= read -r line; do :; done
+        while IFS= read -r line; do
+            case $line in listen) printf 'l\n' >&9 ;; esac
+        done
         printf 'q\n' >&9
     ) <&8 >/dev/null &
     exec 8<&-
@@ -24,6 +28,13 @@ watch() {
     while IFS= read -r event <&9; do
         case $event in
             q) exit 0 ;;
+            l)
+                if [ -z "$ear" ]; then
+                    listen </dev/null 9>&- &
+                    ear=$!
+                    stat_of "$ear" && ear_start=$st_start
+                fi
+                ;;
             t)
                 wait "$ticking"
                 ticking=
@@ -46,6 +57,30 @@ watch() {
             ) </dev/null >/dev/null &
             ticking=$!
         fi
+    done
+}
+
+# Tells what this machine hears of its own end, whenever that is something else than before. Where nobody has answered for a
+# while, it is deaf.
+listen() {
+    if ! command -v can_hear >/dev/null || ! can_hear; then
+        printf 'ear deaf\n'
+        return 0
+    fi
+    told= hears= misses=0
+    while lives "$watcher" "$watcher_start"; do
+        if words=$(hear); then
+            misses=0 hears=hears
+            [ -z "$words" ] || hears="said $words"
+        else
+            misses=$((misses + 1))
+            [ "$misses" -lt 3 ] || hears=deaf
+        fi
+        # It is one line, whatever was said.
+        while case $hears in *"$nl"*) true ;; *) false ;; esac do hears="${hears%%"$nl"*} ${hears#*"$nl"}"; done
+        [ "$hears" = "$told" ] || printf 'ear %s\n' "$hears"
+        told=$hears
+        sleep "$hear_every" </dev/null >/dev/null 2>&1
     done
 }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::address::Target;
 use super::client::Trust;
+use super::ear::Ear;
 use super::keys::SshKeys;
 use super::known_host::KnownHost;
 use super::link::Link;
@@ -19,7 +20,7 @@ use super::protocol::Request;
 use super::replies::{Reply, Standing};
 use super::transfer;
 use super::watcher::Watcher;
-use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
+use crate::host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, RunnerHost};
 use crate::model::{Address, AttemptId, Greeting, Place, RunnerId};
 use crate::secret::Secret;
 
@@ -27,6 +28,9 @@ use crate::secret::Secret;
 const TRANSFERS_MAX: usize = 4;
 /// Without news, a wait returns after so long, and the poll that follows tells whether the runner still answers.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// A connection over which nothing is done but to listen is used this often.
+const LISTEN_MAX: Duration = Duration::from_secs(300);
 
 /// A transfer of files of which nothing moves for so long is given up, and made again later. A link that is gone is noticed
 /// sooner; this is for a runner that answers and does nothing, as one whose disk hangs.
@@ -40,6 +44,7 @@ pub struct SshHost {
     keys: SshKeys,
     runners: Mutex<BTreeMap<RunnerId, Arc<Runner>>>,
     longest_stall: Duration,
+    ear: Option<Ear>,
 }
 
 impl fmt::Debug for SshHost {
@@ -95,7 +100,13 @@ impl Runner {
 impl SshHost {
     /// For all runners that let this key in.
     pub fn new(keys: SshKeys) -> Self {
-        Self { keys, runners: Mutex::default(), longest_stall: LONGEST_STALL }
+        Self { keys, runners: Mutex::default(), longest_stall: LONGEST_STALL, ear: None }
+    }
+
+    /// As it is, but its runners can be asked what they hear of their own end, in this way.
+    #[must_use]
+    pub fn with_ear(self, ear: Ear) -> Self {
+        Self { ear: Some(ear), ..self }
     }
 
     /// As it is, but a transfer that stands still ends after this long.
@@ -154,6 +165,20 @@ impl SshHost {
         }
         let (link, _) = self.link(&runner, place).await?;
         link.ask(request()?).await
+    }
+
+    /// Does this with the runner's watcher, which is made anew where the connection was.
+    async fn with_watcher<T>(
+        &self,
+        runner: &Runner,
+        link: &Link,
+        act: impl AsyncFnOnce(&mut Watcher) -> Result<T, HostError>,
+    ) -> Result<T, HostError> {
+        let mut slot = runner.watcher.lock().await;
+        match slot.as_mut().filter(|watcher| watcher.is_of(link)) {
+            Some(watcher) => act(watcher).await,
+            None => act(slot.insert(Watcher::open(link, Arc::clone(&runner.news), self.ear).await?)).await,
+        }
     }
 
     async fn ask_word(
@@ -242,12 +267,7 @@ impl RunnerHost for SshHost {
         let runner = self.runner(place);
         let told = runner.told.load(Ordering::Acquire);
         let (link, _) = self.link(&runner, place).await?;
-        {
-            let mut watcher = runner.watcher.lock().await;
-            if !watcher.as_ref().is_some_and(|watcher| watcher.is_of(&link)) {
-                *watcher = Some(Watcher::open(&link, Arc::clone(&runner.news)).await?);
-            }
-        }
+        self.with_watcher(&runner, &link, async |_| Ok(())).await?;
         drop(link);
         let mut news = runner.news.subscribe();
         // Nobody can close it: the runner holds the sender.
@@ -255,5 +275,28 @@ impl RunnerHost for SshHost {
             runner.told.fetch_max(*count, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    /// The runner's side asks, over the channel on which it tells of changes.
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        if self.ear.is_none() {
+            return if last == Some(Hearing::Deaf) { std::future::pending().await } else { Ok(Hearing::Deaf) };
+        }
+        let runner = self.runner(place);
+        let (link, _) = self.link(&runner, place).await?;
+        let lost = |_| HostError::Unreachable("the connection was lost".to_owned());
+        let mut hearing =
+            self.with_watcher(&runner, &link, async |watcher| watcher.hearing().await.map_err(lost)).await?;
+        drop(link);
+        let is_new = |hearing: &Option<Hearing>| hearing.is_some() && *hearing != last;
+        loop {
+            let heard = timeout(LISTEN_MAX, async { hearing.wait_for(is_new).await.map(|hearing| *hearing) }).await;
+            match heard {
+                Ok(Ok(Some(hearing))) => return Ok(hearing),
+                Ok(Ok(None) | Err(_)) => return Err(HostError::Unreachable("the connection was lost".to_owned())),
+                // So that the connection is used, and not closed.
+                Err(_) => drop(self.ask(place, || Request::poll(&[])).await?),
+            }
+        }
     }
 }

@@ -15,12 +15,14 @@ mod replies;
 mod transfer;
 mod watcher;
 
+mod ear;
 mod host;
 mod user_data;
 
 #[cfg(test)]
 mod tests;
 
+pub use ear::Ear;
 pub use host::SshHost;
 pub use keys::{SshKeyError, SshKeys};
 pub use user_data::{UserData, UserDataError, user_data};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use super::ear::Ear;
 use super::replies::Expected;
 use crate::host::{Closing, HostError, Job};
 use crate::model::{AttemptId, Program, Shell, Span};
@@ -46,23 +47,25 @@ const LONGEST_SECONDS: u64 = 10_000_000_000;
 const CANNOT_RUN_CODE: u8 = 126;
 
 /// What a channel is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Mode {
     Serve,
-    Watch,
+    /// With an ear, which is used only where that is asked for.
+    Watch(Option<Ear>),
     Stage,
     Fetch,
 }
 
 /// The runner's side as it is sent, and what this channel is for. `nonce` marks its answers.
 pub(super) fn opening(mode: Mode, nonce: &str) -> Vec<u8> {
-    let mut out = without_comments(RUNNER_SIDE).into_bytes();
-    let mode = match mode {
-        Mode::Serve => "serve",
-        Mode::Watch => "watch",
-        Mode::Stage => "stage",
-        Mode::Fetch => "fetch",
+    let (mode, ear) = match mode {
+        Mode::Serve => ("serve", None),
+        Mode::Watch(ear) => ("watch", ear),
+        Mode::Stage => ("stage", None),
+        Mode::Fetch => ("fetch", None),
     };
+    let mut out = without_comments(&ear.map_or_else(String::new, |ear| ear.text())).into_bytes();
+    out.extend_from_slice(without_comments(RUNNER_SIDE).as_bytes());
     out.extend_from_slice(format!("#end\n{mode} {nonce}\n").as_bytes());
     out
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::point::{Boundary, Fault, Points, Pulse};
 use crate::clock::Clock;
 use crate::cloud::{CloudError, CloudProvider, Known, LaunchError, Look, Machine, Notice};
-use crate::host::{Begun, Closing, Contents, Fetched, HostError, Job, Polled, RunnerHost};
+use crate::host::{Begun, Closing, Contents, Fetched, Hearing, HostError, Job, Polled, RunnerHost};
 use crate::model::event::ClockStepped;
 use crate::model::{
     AppendId, AttemptId, Batch, Greeting, LaunchRequest, LogId, MachineId, Name, Offering, Place, Record, RunnerId,
@@ -121,6 +121,10 @@ impl RunnerHost for Bounded<Arc<dyn RunnerHost>> {
 
     async fn wait(&self, place: &Place) -> Result<(), HostError> {
         self.port.wait(place).await
+    }
+
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        self.port.listen(place, last).await
     }
 }
 

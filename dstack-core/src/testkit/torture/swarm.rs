@@ -148,6 +148,7 @@ impl Swarm {
             interrupted: rate("interrupted"),
             interrupted_unannounced: rate("interrupted_unannounced"),
             notice_only: rate("notice_only"),
+            told_inside: rate("told_inside"),
             outsider_terminates: rate("outsider_terminates"),
             outsider_halts: rate("outsider_halts"),
             late_most,
@@ -167,6 +168,7 @@ impl Swarm {
             wait_breaks: rate("wait_breaks"),
             disk_full: rate("disk_full"),
             process_lost: rate("process_lost"),
+            deaf: rate("deaf"),
             ..HostFaults::default()
         }
     }

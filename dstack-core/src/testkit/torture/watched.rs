@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::cloud::{CloudError, CloudProvider, FakeCloud, Known, LaunchError, Look, Machine, Notice};
-use crate::host::{Begun, Closing, Contents, FakeHost, Fetched, HostError, Job, Polled, RunnerHost};
+use crate::host::{Begun, Closing, Contents, FakeHost, Fetched, Hearing, HostError, Job, Polled, RunnerHost};
 use crate::model::{
     AttemptId, Batch, Greeting, LaunchRequest, LogId, MachineId, Name, Offering, Place, Record, RunnerId, Scope, Seq,
 };
@@ -203,6 +203,10 @@ impl RunnerHost for WatchedHost {
 
     async fn wait(&self, place: &Place) -> Result<(), HostError> {
         self.1.host(self.0.wait(place).await)
+    }
+
+    async fn listen(&self, place: &Place, last: Option<Hearing>) -> Result<Hearing, HostError> {
+        self.1.host(self.0.listen(place, last).await)
     }
 }
 

@@ -94,7 +94,7 @@ fn a_hidden_machine_is_absent_everywhere_until_it_shows_itself() {
     rig.cloud.hide_new_for(Span::from_secs(300));
     let id = rig.machine(1);
     let token = request(&rig.offerings[0], 1).token();
-    let known = [Known { token: token.clone(), machine: Some(id.clone()), is_final: false }];
+    let known = [Known { token: token.clone(), machine: Some(id.clone()), is_final: false, is_unheard: false }];
     rig.pass(Span::from_secs(299));
     assert_eq!(rig.look(&known), Look { machines: vec![], absent: vec![Absence(token)] });
     assert_eq!(rig.terminate(&id), Err(CloudError::NotFound));
@@ -140,7 +140,7 @@ fn rows_can_lack_their_token_and_address_and_a_look_up_still_finds_them() {
     let row = rig.look(&[]).machines.remove(0);
     assert_eq!((row.id, row.token, row.address), (id, None, None));
     let token = request(&rig.offerings[0], 1).token();
-    let look = rig.look(&[Known { token: token.clone(), machine: None, is_final: true }]);
+    let look = rig.look(&[Known { token: token.clone(), machine: None, is_final: true, is_unheard: false }]);
     assert_eq!((look.machines.len(), look.machines[0].token.as_ref(), look.absent.len()), (1, Some(&token), 0));
 }
 
@@ -225,7 +225,8 @@ fn a_terminated_machine_can_be_forgotten_at_once_but_its_token_is_not() {
     assert_eq!(rig.look(&[]).machines[0].state, MachineState::ShuttingDown);
     rig.pass(Span::from_secs(1));
     let token = request(&rig.offerings[0], 1).token();
-    let look = rig.look(&[Known { token: token.clone(), machine: Some(id.clone()), is_final: false }]);
+    let look =
+        rig.look(&[Known { token: token.clone(), machine: Some(id.clone()), is_final: false, is_unheard: false }]);
     assert_eq!(look, Look { machines: vec![], absent: vec![Absence(token)] });
     assert_eq!(rig.terminate(&id), Err(CloudError::NotFound));
     assert_eq!(rig.launch(1), Err(LaunchError::Ended));

@@ -188,7 +188,7 @@ proptest! {
         rig.pass(Span::from_mins(241));
         prop_assert!(!rig.cloud.machines().iter().any(FakeMachine::is_live));
         for ((token, _), machine) in &books.answered {
-            let known = [Known { token: token.clone(), machine: Some(machine.clone()), is_final: false }];
+            let known = [Known { token: token.clone(), machine: Some(machine.clone()), is_final: false, is_unheard: false }];
             let look = rig.look(&known);
             let states: Vec<_> = look.machines.iter().filter(|seen| seen.id == *machine).map(|seen| seen.state).collect();
             prop_assert!(states.is_empty() || states == [MachineState::Terminated]);

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Boot;
-use crate::cloud::{CloudProvider, FakeCloud, builtin_offerings};
-use crate::host::{Begun, Closing, Contents, HostError, Job, Progress};
+use crate::cloud::{CloudProvider, FakeCloud, Faults, builtin_offerings};
+use crate::host::{Begun, Closing, Contents, Hearing, HostError, Job, Progress};
 use crate::model::{
-    AttemptId, Exit, LaunchId, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
+    At, AttemptId, Exit, LaunchId, LaunchRequest, LogId, Program, Purchase, RunId, Shell, Span, WorkflowId,
 };
 
 const ATTEMPT: AttemptId = AttemptId { workflow: WorkflowId { run: RunId::from_bits(3), index: 1 }, number: 1 };
@@ -314,4 +314,38 @@ fn what_is_fetched_is_an_archive_like_any_other_and_can_be_staged_again() {
     let damaged = Contents { archives: vec![bytes::Bytes::from_static(b"no archive").into()] };
     let other = AttemptId { number: 2, ..ATTEMPT };
     assert!(matches!(rig.run(host.stage(&second, other, &damaged)), Err(HostError::Refused(_))));
+}
+
+#[test]
+fn a_runner_hears_what_its_machine_is_told_and_whoever_asks_for_the_cloud_hears_nothing() {
+    let rig = Rig::new();
+    rig.cloud.set_faults(Faults { told_inside: 1_000, ..Faults::none() });
+    let (machine, other) = (rig.launch(1), rig.launch(2));
+    rig.pass(40);
+    let (place, other_place) = (rig.place(&machine), rig.place(&other));
+    assert_eq!(rig.run(rig.host.listen(&place, None)), Ok(Hearing::Listens));
+    let mut listening = Box::pin(rig.host.listen(&place, Some(Hearing::Listens)));
+    assert!((&mut listening).now_or_never().is_none());
+    rig.cloud.interrupt(&machine);
+    let deadline = At::from_micros(rig.clock.wall_micros() + 120_000_000);
+    let noticed = Hearing::Noticed { deadline: Some(deadline) };
+    assert_eq!((&mut listening).now_or_never(), Some(Ok(noticed)));
+    assert!(rig.host.listen(&place, Some(noticed)).now_or_never().is_none());
+    assert!(rig.cloud.notice().now_or_never().is_none());
+    assert_eq!(rig.run(rig.host.listen(&other_place, None)), Ok(Hearing::Listens));
+    rig.host.deafen(&other);
+    assert_eq!(rig.run(rig.host.listen(&other_place, Some(Hearing::Listens))), Ok(Hearing::Deaf));
+    rig.host.cut_link(&other, Span::from_secs(10));
+    assert!(is_unreachable(&rig.run(rig.host.listen(&other_place, Some(Hearing::Deaf)))), "nothing would be heard");
+}
+
+#[test]
+fn a_runner_without_a_cloud_hears_what_it_is_told_by_hand() {
+    let clock = Arc::new(VirtualClock::new(1));
+    let host = FakeHost::new(Arc::clone(&clock) as Arc<dyn Clock>, 1);
+    let place = super::place(1);
+    assert_eq!(drive(&clock, host.listen(&place, None)), Ok(Hearing::Listens));
+    host.announce(&place.machine, None);
+    let noticed = Hearing::Noticed { deadline: None };
+    assert_eq!(drive(&clock, host.listen(&place, Some(Hearing::Listens))), Ok(noticed));
 }

@@ -8,6 +8,7 @@ mod stalls;
 
 mod cuts;
 mod decisions;
+mod ears;
 mod fetches;
 mod garbled;
 mod hostile;

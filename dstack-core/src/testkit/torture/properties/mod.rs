@@ -4,6 +4,7 @@ mod absorbing;
 mod acknowledged;
 mod cap;
 mod foreign;
+mod heard;
 mod intent;
 mod laws;
 mod once;
@@ -21,6 +22,7 @@ pub use absorbing::Absorbing;
 pub use acknowledged::Acknowledged;
 pub use cap::Cap;
 pub use foreign::Foreign;
+pub use heard::Heard;
 pub use intent::Intent;
 pub use laws::{Fits, Fold, Laws};
 pub use once::Once;
@@ -50,6 +52,7 @@ pub fn all() -> Vec<Box<dyn Property>> {
         Box::new(Results::default()),
         Box::new(Output),
         Box::new(Foreign),
+        Box::new(Heard::default()),
         Box::new(Stop::default()),
         Box::new(Once::default()),
         Box::new(Absorbing::default()),
