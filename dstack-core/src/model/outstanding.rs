@@ -1,10 +1,10 @@
 //! Which calls to the outside are owed now. Derived from the state, and queued nowhere else.
 
-use crate::planted::{self, Bug};
 use std::sync::Arc;
 
 use super::state::{Phase, Runner, RunnerPhase, Workflow};
 use super::{AttemptId, ClaimNumber, ControllerId, LaunchRequest, MachineId, Place, Purchase, RunnerId, Scope, State};
+use crate::planted::{self, Bug};
 
 /// A call that is owed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,5 @@
 //! What should change, each item with its reason as data.
 
-use crate::planted::{self, Bug};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use super::{
     At, AttemptId, ClaimNumber, ControllerId, Event, LaunchId, LaunchRequest, RuleKey, RunnerId, Scope, State,
     StopReason, WorkflowId,
 };
+use crate::planted::{self, Bug};
 
 /// All that comes into a decision from outside the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
