@@ -41,19 +41,37 @@ fn large(criterion: &mut Criterion) {
     assert!(schedule(&world.state, &tick).is_empty(), "nothing is possible");
     group.throughput(Throughput::Elements(1));
     group.bench_function("full", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
+    let mut world = World::with_many_rules(200, 50);
+    world.runners(10_000);
+    world.submit(1, 100_000, 1_000);
+    world.fill(2);
+    let plan = schedule(&world.state, &tick);
+    assert!(plan.is_empty() && plan.kept.len() >= 900, "what came later overtook almost all: {}", plan.kept.len());
+    group.bench_function("kept", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
     group.finish();
 }
 
 fn assign(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("tick_assign");
     group.sample_size(10);
+    // Far more wait than find a place: a decision costs the same, however many they are.
+    for waiting in [20_000, 1_000_000] {
+        let mut world = World::with_rules(50);
+        world.runners(1_000);
+        world.submit(1, waiting, 50);
+        let tick = world.tick();
+        let plan = schedule(&world.state, &tick);
+        group.throughput(Throughput::Elements(plan.items.len() as u64));
+        group.bench_function(BenchmarkId::new("plan", waiting), |bencher| {
+            bencher.iter(|| black_box(schedule(&world.state, &tick)));
+        });
+    }
     let mut world = World::with_rules(50);
     world.runners(1_000);
     world.submit(1, 100_000, 50);
     let tick = world.tick();
     let plan = schedule(&world.state, &tick);
     group.throughput(Throughput::Elements(plan.items.len() as u64));
-    group.bench_function("plan", |bencher| bencher.iter(|| black_box(schedule(&world.state, &tick))));
     group.bench_function("plan_encode_hash_fold", |bencher| {
         bencher.iter_batched(
             || world.clone(),
