@@ -185,4 +185,23 @@ mod tests {
         assert_eq!(names.len(), Bug::ALL.len());
         assert!(Bug::ALL.len() >= 50, "{}", Bug::ALL.len());
     }
+
+    /// A switch that no code asks plants nothing, and a hunt for it says nothing.
+    #[test]
+    fn each_bug_has_its_place_in_the_code() {
+        let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src")];
+        let mut asked = String::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("it is ours").map(|entry| entry.expect("it is ours").path()) {
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else if !entry.ends_with("src/planted.rs") && entry.extension().is_some_and(|it| it == "rs") {
+                    asked += &std::fs::read_to_string(entry).expect("it is text");
+                }
+            }
+        }
+        let words: BTreeSet<_> = asked.split(|it: char| !it.is_alphanumeric() && it != ':').collect();
+        let without: Vec<_> = Bug::ALL.iter().filter(|bug| !words.contains(format!("Bug::{bug:?}").as_str())).collect();
+        assert!(without.is_empty(), "{without:?}");
+    }
 }
