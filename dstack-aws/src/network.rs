@@ -20,6 +20,10 @@ use crate::tags;
 const ADDRESS_AGE: Duration = Duration::from_secs(300);
 /// How often in a row a group may be "not found" before that counts: one that was just made may not be seen yet.
 const MISSING_MOST: u32 = 5;
+/// How often a group that is in use is asked to go: an instance that has ended lets go of it a little later.
+const DELETIONS_MOST: u32 = 12;
+/// How long lies between two of these.
+const DELETION_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where a machine is launched into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -325,29 +329,47 @@ impl Networks {
         is_due
     }
 
-    /// Deletes the log's group. False if there is none.
+    /// Deletes the log's group, in whatever network of the region it is. False if there is none.
     pub(crate) async fn delete_group(&self, session: &Session, log: LogId) -> Result<bool, Failure> {
         let mut groups = self.groups.lock().await;
-        let vpc = self.vpc(session).await?;
-        let Some(group) = self.find(session, log, &vpc).await? else { return Ok(false) };
-        let request = session.ec2.delete_security_group().group_id(&group.id);
-        session.calls.make(Api::DeleteSecurityGroup, request.send()).await?;
+        let ids: Vec<String> = all_described(session, log).await?.into_iter().filter_map(|it| it.group_id).collect();
+        for id in &ids {
+            self.delete(session, id).await?;
+        }
         groups.remove(&(session.scope.clone(), log));
-        Ok(true)
+        Ok(!ids.is_empty())
+    }
+
+    async fn delete(&self, session: &Session, id: &str) -> Result<(), Failure> {
+        let request = session.ec2.delete_security_group().group_id(id);
+        let mut tries = 1;
+        loop {
+            match session.calls.make(Api::DeleteSecurityGroup, request.clone().send()).await {
+                Err(failure) if failure.has_code("DependencyViolation") && tries < DELETIONS_MOST => {
+                    tries += 1;
+                    self.clock.sleep_until(self.clock.boot().plus(DELETION_PAUSE)).await;
+                }
+                // An answer before was lost, or somebody else was faster.
+                Err(failure) if failure.has_code("InvalidGroup.NotFound") => return Ok(()),
+                other => return other.map(|_| ()),
+            }
+        }
     }
 }
 
-/// The log's group as EC2 describes it.
+/// The log's group in this network, as EC2 describes it.
 async fn described(session: &Session, log: LogId, vpc: &Vpc) -> Result<Option<SecurityGroup>, Failure> {
-    let request = session
-        .ec2
-        .describe_security_groups()
-        .filters(filter("vpc-id", &vpc.id))
-        .filters(filter("group-name", &group_name(log)));
+    let found = all_described(session, log).await?;
+    Ok(found.into_iter().find(|group| group.vpc_id().is_none_or(|id| id == vpc.id)))
+}
+
+/// The log's groups in every network of the region.
+async fn all_described(session: &Session, log: LogId) -> Result<Vec<SecurityGroup>, Failure> {
+    let request = session.ec2.describe_security_groups().filters(filter("group-name", &group_name(log)));
     let answer = session.calls.read(Api::DescribeSecurityGroups, || request.clone().send()).await?;
     // Anybody can give a group a name; the tag came with the group itself.
     let is_ours = |group: &SecurityGroup| tags::value(group.tags(), tags::LOG) == Some(log.to_string().as_str());
-    Ok(answer.security_groups.unwrap_or_default().into_iter().find(is_ours))
+    Ok(answer.security_groups.unwrap_or_default().into_iter().filter(is_ours).collect())
 }
 
 /// The id of the log's group, if it has one.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dstack_core::clock::Clock as _;
-use dstack_core::cloud::{CloudProvider, LaunchError, SendPermit};
+use dstack_core::cloud::{CloudError, CloudProvider, LaunchError, SendPermit};
 use dstack_core::model::{MachineId, Purchase};
 
-use crate::wire::{Answer, Bench, IMAGE, Sent, error, file, request, token, user_data};
+use crate::wire::{Answer, Bench, IMAGE, LOG, REGION, Sent, error, file, reply, request, token, user_data};
 
 fn launched(purchase: Purchase) -> Sent {
     let bench = Bench::new();
@@ -235,6 +235,44 @@ fn e21_a_group_that_is_not_seen_yet_is_tried_again_within_a_bound() {
     }
     let answer = bench.run(bench.ec2.launch(&request));
     assert!(matches!(answer, Err(LaunchError::Invalid(_))), "{answer:?}");
+}
+
+/// Deletes the log's group while time goes by.
+fn deleted(bench: &Bench) -> Result<bool, CloudError> {
+    let ours = format!("<tagSet><item><key>dstack:log</key><value>{LOG}</value></item></tagSet>");
+    let group = format!("<securityGroupInfo><item><groupId>sg-1</groupId>{ours}</item></securityGroupInfo>");
+    bench.wire.always("DescribeSecurityGroups", 200, reply("DescribeSecurityGroups", &group));
+    bench.run(async {
+        let time = async {
+            for _ in 0..100_000 {
+                bench.clock.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { biased; answer = bench.ec2.delete_group(REGION, LOG) => answer, () = time => panic!("no bound") }
+    })
+}
+
+#[test]
+fn e21_a_group_that_an_ending_instance_still_has_is_deleted_a_little_later_within_a_bound() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.wire.answer("DeleteSecurityGroup", 400, error("DependencyViolation", "sg-1 has a dependent object"));
+    }
+    assert_eq!(deleted(&bench), Ok(true));
+    assert_eq!(bench.wire.sent("DeleteSecurityGroup").len(), 4);
+    assert!(bench.clock.boot().0 >= Duration::from_secs(15), "it is given time");
+
+    let bench = Bench::new();
+    bench.wire.always("DeleteSecurityGroup", 400, error("DependencyViolation", "sg-1 has a dependent object"));
+    let answer = deleted(&bench);
+    assert!(matches!(&answer, Err(error) if error.to_string().contains("DependencyViolation")), "{answer:?}");
+    assert!(bench.clock.boot().0 < Duration::from_secs(90), "a user waits for it");
+
+    let bench = Bench::new();
+    bench.wire.answer("DeleteSecurityGroup", 400, error("UnauthorizedOperation", "no"));
+    assert!(matches!(deleted(&bench), Err(CloudError::Denied(_))));
+    assert_eq!(bench.wire.sent("DeleteSecurityGroup").len(), 1, "nothing else passes by waiting");
 }
 
 #[test]

@@ -109,8 +109,13 @@ impl Account {
 
     /// A call of EC2 by somebody else in the account, by hand. Its answer is to be the one of success.
     pub(super) fn others_call(&self, form: &str) -> String {
+        self.others_call_in("us-east-1", form)
+    }
+
+    /// The same in another region.
+    pub(super) fn others_call_in(&self, region: &str, form: &str) -> String {
         let address = self.sandbox.url().trim_start_matches("http://");
-        let signed = format!("AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/ec2/aws4_request");
+        let signed = format!("AWS4-HMAC-SHA256 Credential={KEY}/20260101/{region}/ec2/aws4_request");
         let request = format!(
             "POST / HTTP/1.1\r\nHost: {address}\r\nAuthorization: {signed}\r\nConnection: close\r\n\
              Content-Length: {}\r\n\r\n{form}",

@@ -115,3 +115,39 @@ fn disabling_ends_the_machine_at_once_and_the_workflow_waits_for_another() {
     account.ok(&["controller", "--until-idle"]);
     assert_eq!(account.live(), 0);
 }
+
+/// The regions of the account in which a security group of a log is left.
+fn groups(account: &Account, region: &str) -> usize {
+    let form = "Action=DescribeSecurityGroups&Version=2016-11-15&Filter.1.Name=tag-key&Filter.1.Value.1=dstack%3Alog";
+    account.others_call_in(region, form).matches("<groupId>").count()
+}
+
+#[test]
+fn clearing_takes_the_groups_of_every_region_that_ever_had_a_rule_or_keeps_the_account() {
+    let Some(account) = Account::new("workflows: []") else { return };
+    for region in ["us-west-2", "us-east-1"] {
+        account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-d", "--region", region]);
+        assert_eq!(account.ok(&["run", "--", "echo", "ran"]), "ran\n", "{region}");
+        account.ok(&["autoscale", "remove", "--all"]);
+        account.ok(&["controller", "--until-idle"]);
+    }
+    assert_eq!((groups(&account, "us-west-2"), groups(&account, "us-east-1")), (1, 1));
+
+    let mut away = account.command(&["aws", "clear"]);
+    away.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let ended = end(away.spawn().expect("it starts"));
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("run `dstack aws clear` again"), "{}", ended.err);
+    account.faults("denied=1");
+    let ended = account.dstack(&["aws", "clear"]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("run `dstack aws clear` again"), "{}", ended.err);
+    account.faults("denied=0");
+    account.ok(&["aws", "info"]);
+
+    let ended = account.dstack(&["aws", "clear"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("in us-west-2 is deleted") && ended.err.contains("in us-east-1 is deleted"), "{}", ended.err);
+    assert_eq!((groups(&account, "us-west-2"), groups(&account, "us-east-1")), (0, 0));
+    assert_eq!(account.dstack(&["aws", "info"]).code, 1, "the account is forgotten");
+}
