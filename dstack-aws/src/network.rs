@@ -109,10 +109,11 @@ impl Networks {
         from: Option<&str>,
     ) -> Result<Berth, Failure> {
         let vpc = self.vpc(session).await?;
-        let subnet = vpc.subnets.get(zone).ok_or_else(|| {
-            let words = format!("the default network has no subnet in {zone}: `aws ec2 create-default-subnet --availability-zone {zone}` makes one");
-            Failure::new(Class::Invalid, words)
-        })?;
+        let Some(subnet) = vpc.subnets.get(zone) else {
+            // The user may make one: the next launch asks anew.
+            self.forget_vpc(session);
+            return Err(no_subnet(&vpc, zone));
+        };
         let cidr = self.cidr(session, from).await?;
         let group = self.open(session, log, &vpc, port, &cidr, from.is_none()).await?;
         Ok(Berth { subnet: subnet.clone(), group })
@@ -143,6 +144,10 @@ impl Networks {
         Ok(vpc)
     }
 
+    fn forget_vpc(&self, session: &Session) {
+        self.vpcs.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.scope);
+    }
+
     /// From where the SSH port is open: what the user has set, this machine where the cloud is on it too, else this
     /// machine's address as the internet sees it.
     pub(crate) async fn cidr(&self, session: &Session, from: Option<&str>) -> Result<String, Failure> {
@@ -170,7 +175,8 @@ impl Networks {
                 let words = format!(
                     "this machine's own address is not known ({words}): set it with `dstack autoscale set --ssh-from CIDR`"
                 );
-                return Err(Failure::new(Class::Invalid, words));
+                // It may be known a moment later.
+                return Err(Failure::new(Class::Unknown, words));
             }
         };
         let cidr = format!("{address}/32");
@@ -234,8 +240,12 @@ impl Networks {
                 .group_id(&group.id)
                 .ip_permissions(permission(port, &cidr, &self.mark));
             let answer = session.calls.make(Api::RevokeSecurityGroupIngress, request.send()).await;
-            if let Err(failure) = answer {
+            // It stays in mind, so that the next time tries again.
+            if let Err(failure) = answer
+                && !failure.has_code("InvalidPermission.NotFound")
+            {
                 tracing::warn!(%failure, group = group.id, cidr, "an old address is still let in");
+                continue;
             }
             let rule = (port, cidr);
             group.lets_in.remove(&rule);
@@ -281,7 +291,7 @@ impl Networks {
     /// EC2 did not know the group or the subnet of a launch. Whether that may pass: a new group is not seen everywhere at
     /// once. What is known of the network is forgotten, so that the next launch finds it anew.
     pub(crate) async fn may_appear(&self, session: &Session, log: LogId) -> bool {
-        self.vpcs.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.scope);
+        self.forget_vpc(session);
         let mut groups = self.groups.lock().await;
         let Some(group) = groups.get_mut(&(session.scope.clone(), log)) else { return true };
         group.missed += 1;
@@ -355,6 +365,18 @@ impl Networks {
             }
         }
     }
+}
+
+/// A zone without a default subnet is one that has nothing to offer: others may have. It is a definite answer for whatever was
+/// sent with the same token before, for that went into this zone's subnet too, and no subnet goes while a machine is in it.
+/// Where no zone has one, nothing can be launched in the region.
+fn no_subnet(vpc: &Vpc, zone: &str) -> Failure {
+    let class = match vpc.subnets.is_empty() {
+        true => Class::Invalid,
+        false => Class::Capacity { all_zones: false, permanent: false },
+    };
+    let way = format!("`aws ec2 create-default-subnet --availability-zone {zone}` makes one");
+    Failure::new(class, format!("the default network has no subnet in {zone}: {way}"))
 }
 
 /// The log's group in this network, as EC2 describes it.

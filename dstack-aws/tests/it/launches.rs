@@ -66,9 +66,33 @@ fn e02_the_zone_of_the_launch_decides_the_subnet() {
     other.zone = "us-east-1b".into();
     bench.run(bench.ec2.launch(&other)).expect("it is launched");
     assert_eq!(bench.wire.only("RunInstances")["NetworkInterface.1.SubnetId"], "subnet-b");
+}
+
+/// The rule is not to blame: another zone may have what this one has not.
+#[test]
+fn e02_a_zone_without_a_default_subnet_has_no_capacity_until_somebody_makes_one() {
+    let bench = Bench::new();
+    let mut other = request(1, Purchase::OnDemand);
     other.zone = "us-east-1f".into();
     let answer = bench.run(bench.ec2.launch(&other));
-    assert!(matches!(&answer, Err(LaunchError::Invalid(words)) if words.contains("us-east-1f")), "{answer:?}");
+    let Err(LaunchError::Capacity { why, all_zones: false, permanent: false }) = &answer else { panic!("{answer:?}") };
+    assert!(why.contains("create-default-subnet --availability-zone us-east-1f"), "{why}");
+    assert!(bench.wire.sent("RunInstances").is_empty());
+    let made = "<subnetSet><item><subnetId>subnet-f</subnetId><availabilityZone>us-east-1f</availabilityZone></item></subnetSet>";
+    bench.wire.always("DescribeSubnets", 200, reply("DescribeSubnets", made));
+    bench.run(bench.ec2.launch(&other)).expect("it is launched");
+    assert_eq!(bench.wire.only("RunInstances")["NetworkInterface.1.SubnetId"], "subnet-f");
+}
+
+#[test]
+fn e02_a_network_without_any_default_subnet_is_the_regions_fault() {
+    let bench = Bench::new();
+    bench.wire.always("DescribeSubnets", 200, reply("DescribeSubnets", "<subnetSet/>"));
+    let answer = bench.run(bench.ec2.launch(&request(1, Purchase::OnDemand)));
+    assert!(
+        matches!(&answer, Err(LaunchError::Invalid(words)) if words.contains("create-default-subnet")),
+        "{answer:?}"
+    );
 }
 
 #[test]
