@@ -1,6 +1,6 @@
 //! What a region sells, remembered on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -117,6 +117,11 @@ impl Ec2 {
             self.remember(&session.scope, &mut known);
         }
         Ok(offerings(&session, &known))
+    }
+
+    /// The zones of what is remembered of a region.
+    pub(crate) fn zones(&self, scope: &Scope) -> BTreeSet<String> {
+        self.recall(scope).into_iter().flat_map(|known| known.types).flat_map(|row| row.zones).collect()
     }
 
     fn file(&self, scope: &Scope) -> PathBuf {
