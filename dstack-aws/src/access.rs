@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use aws_config::meta::region::ProvideRegion as _;
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -83,6 +85,20 @@ impl Access {
             loader = loader.http_client(client.clone());
         }
         loader.load().await
+    }
+
+    /// The region that the standard chain names: the environment, then the profile's in the configuration of the AWS command
+    /// line. A machine in EC2 is not asked for its own.
+    pub async fn default_region(&self) -> Option<String> {
+        let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+        if let Some(region) = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")) {
+            return Some(region);
+        }
+        let mut profiles = ProfileFileRegionProvider::builder();
+        if let Some(profile) = &self.profile {
+            profiles = profiles.profile_name(profile);
+        }
+        profiles.build().region().await.map(|region| region.to_string())
     }
 
     /// The one endpoint of all services: what is set, or what `AWS_ENDPOINT_URL` or the profile says.

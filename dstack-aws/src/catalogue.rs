@@ -1,6 +1,6 @@
 //! What a region sells, remembered on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -119,6 +119,11 @@ impl Ec2 {
         Ok(offerings(&session, &known))
     }
 
+    /// The zones of what is remembered of a region.
+    pub(crate) fn zones(&self, scope: &Scope) -> BTreeSet<String> {
+        self.recall(scope).into_iter().flat_map(|known| known.types).flat_map(|row| row.zones).collect()
+    }
+
     fn file(&self, scope: &Scope) -> PathBuf {
         self.cache.join(format!("aws-{}-{}.json", scope.account, scope.region))
     }
@@ -157,7 +162,9 @@ fn offerings(session: &Session, known: &Remembered) -> Vec<Offering> {
             let price = |zone: &String| prices.and_then(|prices| prices.get(zone)).copied();
             let mut zones = row.zones.clone();
             zones.sort_by_key(|zone| (price(zone).unwrap_or(u64::MAX), zone.clone()));
+            // It never costs more than on demand, so where no price is known that is its place in the order.
             let lowest = zones.iter().filter_map(price).min().map(MicroUsd);
+            let lowest = lowest.or_else(|| list_price(&session.scope.region, &row.name));
             offerings.push(offering(&session.scope, row, image, Purchase::Spot, lowest, zones));
         }
     }

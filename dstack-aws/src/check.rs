@@ -80,7 +80,7 @@ impl Ec2 {
                 rows.push(CheckRow::passed("credentials", format!("{} by {}", identity.arn, identity.source)))
             }
             Err(failure) => {
-                rows.push(CheckRow::failed("credentials", &failure, "dstack aws configure"));
+                rows.push(no_identity(&failure));
                 return rows;
             }
         }
@@ -104,6 +104,18 @@ impl Ec2 {
             check.bucket(bucket).await;
         }
         check.rows
+    }
+}
+
+/// What is wrong where nobody says whose the credentials are: a service that cannot be reached says nothing of them.
+fn no_identity(failure: &Failure) -> CheckRow {
+    match failure.class {
+        Class::Unknown | Class::Throttled => CheckRow::failed(
+            "connection",
+            failure,
+            "AWS did not answer: look at the network, a proxy, and AWS_ENDPOINT_URL if it is set",
+        ),
+        _ => CheckRow::failed("credentials", failure, "dstack aws configure"),
     }
 }
 
@@ -179,14 +191,29 @@ impl Check<'_> {
                 return None;
             }
         };
-        let zones: Vec<&str> = vpc.subnets.keys().map(String::as_str).collect();
-        self.rows.push(CheckRow::passed("default network", format!("{} in {}", vpc.id, zones.join(", "))));
+        self.rows.push(self.zones(&vpc));
         let row = match self.ec2.networks.cidr(self.session, ssh_from).await {
             Ok(cidr) => CheckRow::passed("SSH is let in from", cidr),
             Err(failure) => CheckRow::failed("SSH is let in from", &failure, "dstack autoscale set --ssh-from CIDR"),
         };
         self.rows.push(row);
         Some(vpc)
+    }
+
+    /// The zones that can be used, and those of the catalogue, if that is remembered, which have no subnet.
+    fn zones(&self, vpc: &Vpc) -> CheckRow {
+        let zones: Vec<&str> = vpc.subnets.keys().map(String::as_str).collect();
+        let without: Vec<String> =
+            self.ec2.zones(&self.session.scope).into_iter().filter(|zone| !vpc.subnets.contains_key(zone)).collect();
+        let mut words = format!("{} in {}", vpc.id, zones.join(", "));
+        if !without.is_empty() {
+            words += &format!(
+                "; nothing is launched in {}, without a default subnet: `aws ec2 create-default-subnet \
+                 --availability-zone ZONE` makes one",
+                without.join(", ")
+            );
+        }
+        CheckRow::passed("default network", words)
     }
 
     async fn launching(&mut self, image: Option<&ImageFacts>, vpc: Option<&Vpc>) {

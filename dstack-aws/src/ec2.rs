@@ -99,10 +99,11 @@ impl Ec2 {
         self.sessions.identity().await.map_err(Failure::into_cloud)
     }
 
-    /// Deletes the log's security group in a region, once none of its machines uses it. False if there is none.
+    /// Deletes the log's security group in a region. False if there is none. While a machine uses it, it is asked for again
+    /// for a minute: one that has ended lets go of it a little later.
     ///
     /// # Errors
-    /// When a machine still uses it, or AWS does not answer.
+    /// When a machine still uses it after that, or AWS does not answer.
     pub async fn delete_group(&self, region: &str, log: LogId) -> Result<bool, CloudError> {
         let session = self.sessions.of_region(region).await.map_err(Failure::into_cloud)?;
         self.networks.delete_group(&session, log).await.map_err(Failure::into_cloud)

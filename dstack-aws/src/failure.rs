@@ -234,3 +234,76 @@ pub(crate) fn causes(error: Option<&(dyn Error + 'static)>) -> String {
     }
     shown(&words.join(": "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The class of a row, as the table's words say it.
+    fn expected(code: &str, class: &str, scope: &str) -> Class {
+        match class {
+            "throttled" => Class::Throttled,
+            "capacity" => Class::Capacity {
+                all_zones: scope == "region",
+                permanent: code == "Unsupported" || code == "VolumeTypeNotAvailableInZone",
+            },
+            "quota" => Class::Quota,
+            "denied" if CREDENTIALS.contains(&code) => Class::Credentials,
+            "denied" => Class::Denied,
+            "invalid" => Class::Invalid,
+            "not_found" => Class::NotFound,
+            "terminated" => Class::Ended,
+            "unknown" if code == "IdempotentParameterMismatch" => Class::Mismatch,
+            "unknown" => Class::Unknown,
+            other => panic!("{other} is no class"),
+        }
+    }
+
+    /// A code means what its row for that call says, and what it says of every call in all of them.
+    #[test]
+    fn every_row_of_the_table_has_its_class_for_each_of_its_calls() {
+        let mut walked = 0;
+        for line in include_str!("../data/error_codes.csv").lines().skip(1) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let (code, apis, class, scope) = (fields[0], fields[1], fields[2], fields[3]);
+            // Those in brackets are no codes: the tests on the wire have them.
+            if code.starts_with('(') {
+                continue;
+            }
+            let of_row = |api: &Api| apis == "*" || apis.split('|').any(|name| name == api.name());
+            let mut apis_of_row: Vec<Api> = Api::ALL.into_iter().filter(of_row).collect();
+            if apis_of_row.is_empty() {
+                // A call that is never made: the code means the same, should another one answer with it.
+                apis_of_row = Api::ALL.to_vec();
+            }
+            for api in apis_of_row {
+                assert_eq!(class_of(code, api), expected(code, class, scope), "{code} of {}", api.name());
+            }
+            walked += 1;
+        }
+        assert!(walked > 140, "{walked} rows were tried");
+    }
+
+    #[test]
+    fn credentials_are_refused_by_named_codes_alone() {
+        let named: Vec<&str> =
+            CODES.iter().filter(|(code, _)| CREDENTIALS.contains(code)).map(|(code, _)| *code).collect();
+        assert_eq!(
+            named,
+            [
+                "AuthFailure",
+                "IncompleteSignature",
+                "InvalidClientTokenId",
+                "InvalidSecurity.RequestHasExpired",
+                "MissingAuthenticationToken",
+                "RequestExpired",
+                "SignatureDoesNotMatch",
+            ]
+        );
+        assert!(
+            CODES
+                .iter()
+                .all(|(code, rows)| !CREDENTIALS.contains(code) || rows.iter().all(|row| row.class == "denied"))
+        );
+    }
+}

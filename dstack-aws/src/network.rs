@@ -20,6 +20,10 @@ use crate::tags;
 const ADDRESS_AGE: Duration = Duration::from_secs(300);
 /// How often in a row a group may be "not found" before that counts: one that was just made may not be seen yet.
 const MISSING_MOST: u32 = 5;
+/// How often a group that is in use is asked to go: an instance that has ended lets go of it a little later.
+const DELETIONS_MOST: u32 = 12;
+/// How long lies between two of these.
+const DELETION_PAUSE: Duration = Duration::from_secs(5);
 
 /// Where a machine is launched into.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,10 +109,11 @@ impl Networks {
         from: Option<&str>,
     ) -> Result<Berth, Failure> {
         let vpc = self.vpc(session).await?;
-        let subnet = vpc.subnets.get(zone).ok_or_else(|| {
-            let words = format!("the default network has no subnet in {zone}: `aws ec2 create-default-subnet --availability-zone {zone}` makes one");
-            Failure::new(Class::Invalid, words)
-        })?;
+        let Some(subnet) = vpc.subnets.get(zone) else {
+            // The user may make one: the next launch asks anew.
+            self.forget_vpc(session);
+            return Err(no_subnet(&vpc, zone));
+        };
         let cidr = self.cidr(session, from).await?;
         let group = self.open(session, log, &vpc, port, &cidr, from.is_none()).await?;
         Ok(Berth { subnet: subnet.clone(), group })
@@ -139,6 +144,10 @@ impl Networks {
         Ok(vpc)
     }
 
+    fn forget_vpc(&self, session: &Session) {
+        self.vpcs.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.scope);
+    }
+
     /// From where the SSH port is open: what the user has set, this machine where the cloud is on it too, else this
     /// machine's address as the internet sees it.
     pub(crate) async fn cidr(&self, session: &Session, from: Option<&str>) -> Result<String, Failure> {
@@ -166,7 +175,8 @@ impl Networks {
                 let words = format!(
                     "this machine's own address is not known ({words}): set it with `dstack autoscale set --ssh-from CIDR`"
                 );
-                return Err(Failure::new(Class::Invalid, words));
+                // It may be known a moment later.
+                return Err(Failure::new(Class::Unknown, words));
             }
         };
         let cidr = format!("{address}/32");
@@ -230,8 +240,12 @@ impl Networks {
                 .group_id(&group.id)
                 .ip_permissions(permission(port, &cidr, &self.mark));
             let answer = session.calls.make(Api::RevokeSecurityGroupIngress, request.send()).await;
-            if let Err(failure) = answer {
+            // It stays in mind, so that the next time tries again.
+            if let Err(failure) = answer
+                && !failure.has_code("InvalidPermission.NotFound")
+            {
                 tracing::warn!(%failure, group = group.id, cidr, "an old address is still let in");
+                continue;
             }
             let rule = (port, cidr);
             group.lets_in.remove(&rule);
@@ -277,7 +291,7 @@ impl Networks {
     /// EC2 did not know the group or the subnet of a launch. Whether that may pass: a new group is not seen everywhere at
     /// once. What is known of the network is forgotten, so that the next launch finds it anew.
     pub(crate) async fn may_appear(&self, session: &Session, log: LogId) -> bool {
-        self.vpcs.lock().unwrap_or_else(PoisonError::into_inner).remove(&session.scope);
+        self.forget_vpc(session);
         let mut groups = self.groups.lock().await;
         let Some(group) = groups.get_mut(&(session.scope.clone(), log)) else { return true };
         group.missed += 1;
@@ -325,29 +339,59 @@ impl Networks {
         is_due
     }
 
-    /// Deletes the log's group. False if there is none.
+    /// Deletes the log's group, in whatever network of the region it is. False if there is none.
     pub(crate) async fn delete_group(&self, session: &Session, log: LogId) -> Result<bool, Failure> {
         let mut groups = self.groups.lock().await;
-        let vpc = self.vpc(session).await?;
-        let Some(group) = self.find(session, log, &vpc).await? else { return Ok(false) };
-        let request = session.ec2.delete_security_group().group_id(&group.id);
-        session.calls.make(Api::DeleteSecurityGroup, request.send()).await?;
+        let ids: Vec<String> = all_described(session, log).await?.into_iter().filter_map(|it| it.group_id).collect();
+        for id in &ids {
+            self.delete(session, id).await?;
+        }
         groups.remove(&(session.scope.clone(), log));
-        Ok(true)
+        Ok(!ids.is_empty())
+    }
+
+    async fn delete(&self, session: &Session, id: &str) -> Result<(), Failure> {
+        let request = session.ec2.delete_security_group().group_id(id);
+        let mut tries = 1;
+        loop {
+            match session.calls.make(Api::DeleteSecurityGroup, request.clone().send()).await {
+                Err(failure) if failure.has_code("DependencyViolation") && tries < DELETIONS_MOST => {
+                    tries += 1;
+                    self.clock.sleep_until(self.clock.boot().plus(DELETION_PAUSE)).await;
+                }
+                // An answer before was lost, or somebody else was faster.
+                Err(failure) if failure.has_code("InvalidGroup.NotFound") => return Ok(()),
+                other => return other.map(|_| ()),
+            }
+        }
     }
 }
 
-/// The log's group as EC2 describes it.
+/// A zone without a default subnet is one that has nothing to offer: others may have. It is a definite answer for whatever was
+/// sent with the same token before, for that went into this zone's subnet too, and no subnet goes while a machine is in it.
+/// Where no zone has one, nothing can be launched in the region.
+fn no_subnet(vpc: &Vpc, zone: &str) -> Failure {
+    let class = match vpc.subnets.is_empty() {
+        true => Class::Invalid,
+        false => Class::Capacity { all_zones: false, permanent: false },
+    };
+    let way = format!("`aws ec2 create-default-subnet --availability-zone {zone}` makes one");
+    Failure::new(class, format!("the default network has no subnet in {zone}: {way}"))
+}
+
+/// The log's group in this network, as EC2 describes it.
 async fn described(session: &Session, log: LogId, vpc: &Vpc) -> Result<Option<SecurityGroup>, Failure> {
-    let request = session
-        .ec2
-        .describe_security_groups()
-        .filters(filter("vpc-id", &vpc.id))
-        .filters(filter("group-name", &group_name(log)));
+    let found = all_described(session, log).await?;
+    Ok(found.into_iter().find(|group| group.vpc_id().is_none_or(|id| id == vpc.id)))
+}
+
+/// The log's groups in every network of the region.
+async fn all_described(session: &Session, log: LogId) -> Result<Vec<SecurityGroup>, Failure> {
+    let request = session.ec2.describe_security_groups().filters(filter("group-name", &group_name(log)));
     let answer = session.calls.read(Api::DescribeSecurityGroups, || request.clone().send()).await?;
     // Anybody can give a group a name; the tag came with the group itself.
     let is_ours = |group: &SecurityGroup| tags::value(group.tags(), tags::LOG) == Some(log.to_string().as_str());
-    Ok(answer.security_groups.unwrap_or_default().into_iter().find(is_ours))
+    Ok(answer.security_groups.unwrap_or_default().into_iter().filter(is_ours).collect())
 }
 
 /// The id of the log's group, if it has one.

@@ -4,6 +4,8 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
 
+use aws_config::credential_process::CredentialProcessProvider;
+use aws_sdk_ec2::config::SharedCredentialsProvider;
 use dstack_aws::{Access, Ec2, Ec2Options, Settings, Setup, TypedKey, VerifyError, masked};
 use dstack_core::cloud::{CloudError, CloudProvider, LaunchError};
 use dstack_core::model::{MachineId, Purchase};
@@ -61,6 +63,79 @@ fn refused_credentials_are_named_as_such_and_nothing_is_sent() {
         assert!(matches!(&answer, Err(LaunchError::Credentials(words)) if words.contains(code)), "{answer:?}");
         assert_eq!(bench.wire.actions(), ["GetCallerIdentity"]);
     }
+}
+
+/// A source of credentials that end, such as a role or single sign-on: the file says what it gives, and without one it is
+/// down.
+struct Source {
+    folder: tempfile::TempDir,
+}
+
+impl Source {
+    fn bench() -> (Self, Bench) {
+        let source = Self { folder: tempfile::tempdir().expect("a temporary folder can be made") };
+        let path = source.folder.path().display();
+        let process = CredentialProcessProvider::new(format!("echo asked >> {path}/asked && cat {path}/credentials"));
+        let bench = Bench::with(|access| {
+            access.keys = None;
+            access.provider = Some(SharedCredentialsProvider::new(process));
+        });
+        (source, bench)
+    }
+
+    /// From now on it gives this key, which ends so long after the start of the bench's time.
+    fn gives(&self, key: &str, end_minutes: u32) {
+        let end = format!("2026-01-01T{:02}:{:02}:00Z", end_minutes / 60, end_minutes % 60);
+        let json = format!(
+            r#"{{"Version": 1, "AccessKeyId": "{key}", "SecretAccessKey": "{SECRET}", "SessionToken": "t", "Expiration": "{end}"}}"#
+        );
+        std::fs::write(self.folder.path().join("credentials"), json).expect("it can be written");
+    }
+
+    fn is_down(&self) {
+        std::fs::remove_file(self.folder.path().join("credentials")).expect("it was there");
+    }
+
+    fn asked(&self) -> usize {
+        std::fs::read_to_string(self.folder.path().join("asked")).map_or(0, |text| text.lines().count())
+    }
+}
+
+#[test]
+fn credentials_that_end_in_the_middle_of_work_are_renewed_before_and_used_while_they_are_good() {
+    let (source, bench) = Source::bench();
+    let minutes = |count: u64| bench.clock.advance(std::time::Duration::from_secs(60 * count));
+    let look = || bench.run(bench.ec2.look(&scope(), LOG, &[]));
+    let key = || bench.run(bench.ec2.account()).expect("it is known").key_id;
+    source.gives(KEY, 60);
+    assert!(look().is_ok());
+    minutes(50);
+    assert!(look().is_ok() && key() == KEY);
+    assert_eq!(source.asked(), 1, "while they are good for long, nobody asks");
+
+    source.gives(OTHER_KEY, 120);
+    minutes(6);
+    assert_eq!(key(), OTHER_KEY, "four minutes before their end they are renewed");
+    assert!(look().is_ok(), "and the work goes on in the same account");
+    let renewed = source.asked();
+
+    source.is_down();
+    minutes(61);
+    assert!(look().is_ok() && key() == OTHER_KEY, "for three minutes more the old ones are good");
+    assert!(source.asked() > renewed, "new ones are asked for meanwhile");
+    assert!(bench.run(bench.ec2.launch(&request(1, Purchase::Spot))).is_ok());
+
+    let sent = bench.wire.actions().len();
+    minutes(4);
+    assert!(matches!(look(), Err(CloudError::Credentials(_))), "what has ended is not used");
+    let launch = bench.run(bench.ec2.launch(&request(2, Purchase::Spot)));
+    assert!(matches!(launch, Err(LaunchError::Credentials(_))), "{launch:?}");
+    let ended = bench.run(bench.ec2.terminate(&scope(), &[MachineId("i-1".into())]));
+    assert!(matches!(ended[..], [Err(CloudError::Credentials(_))]), "{ended:?}");
+    assert_eq!(bench.wire.actions().len(), sent, "nothing is sent with it");
+
+    source.gives(KEY, 240);
+    assert!(look().is_ok(), "when the source is back, so is everything");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use dstack_core::clock::Clock as _;
-use dstack_core::cloud::{CloudProvider, LaunchError, SendPermit};
+use dstack_core::cloud::{CloudError, CloudProvider, LaunchError, SendPermit};
 use dstack_core::model::{MachineId, Purchase};
 
-use crate::wire::{Answer, Bench, IMAGE, Sent, error, file, request, token, user_data};
+use crate::wire::{Answer, Bench, IMAGE, LOG, REGION, Sent, error, file, reply, request, token, user_data};
 
 fn launched(purchase: Purchase) -> Sent {
     let bench = Bench::new();
@@ -66,9 +66,33 @@ fn e02_the_zone_of_the_launch_decides_the_subnet() {
     other.zone = "us-east-1b".into();
     bench.run(bench.ec2.launch(&other)).expect("it is launched");
     assert_eq!(bench.wire.only("RunInstances")["NetworkInterface.1.SubnetId"], "subnet-b");
+}
+
+/// The rule is not to blame: another zone may have what this one has not.
+#[test]
+fn e02_a_zone_without_a_default_subnet_has_no_capacity_until_somebody_makes_one() {
+    let bench = Bench::new();
+    let mut other = request(1, Purchase::OnDemand);
     other.zone = "us-east-1f".into();
     let answer = bench.run(bench.ec2.launch(&other));
-    assert!(matches!(&answer, Err(LaunchError::Invalid(words)) if words.contains("us-east-1f")), "{answer:?}");
+    let Err(LaunchError::Capacity { why, all_zones: false, permanent: false }) = &answer else { panic!("{answer:?}") };
+    assert!(why.contains("create-default-subnet --availability-zone us-east-1f"), "{why}");
+    assert!(bench.wire.sent("RunInstances").is_empty());
+    let made = "<subnetSet><item><subnetId>subnet-f</subnetId><availabilityZone>us-east-1f</availabilityZone></item></subnetSet>";
+    bench.wire.always("DescribeSubnets", 200, reply("DescribeSubnets", made));
+    bench.run(bench.ec2.launch(&other)).expect("it is launched");
+    assert_eq!(bench.wire.only("RunInstances")["NetworkInterface.1.SubnetId"], "subnet-f");
+}
+
+#[test]
+fn e02_a_network_without_any_default_subnet_is_the_regions_fault() {
+    let bench = Bench::new();
+    bench.wire.always("DescribeSubnets", 200, reply("DescribeSubnets", "<subnetSet/>"));
+    let answer = bench.run(bench.ec2.launch(&request(1, Purchase::OnDemand)));
+    assert!(
+        matches!(&answer, Err(LaunchError::Invalid(words)) if words.contains("create-default-subnet")),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -235,6 +259,44 @@ fn e21_a_group_that_is_not_seen_yet_is_tried_again_within_a_bound() {
     }
     let answer = bench.run(bench.ec2.launch(&request));
     assert!(matches!(answer, Err(LaunchError::Invalid(_))), "{answer:?}");
+}
+
+/// Deletes the log's group while time goes by.
+fn deleted(bench: &Bench) -> Result<bool, CloudError> {
+    let ours = format!("<tagSet><item><key>dstack:log</key><value>{LOG}</value></item></tagSet>");
+    let group = format!("<securityGroupInfo><item><groupId>sg-1</groupId>{ours}</item></securityGroupInfo>");
+    bench.wire.always("DescribeSecurityGroups", 200, reply("DescribeSecurityGroups", &group));
+    bench.run(async {
+        let time = async {
+            for _ in 0..100_000 {
+                bench.clock.advance(Duration::from_millis(100));
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { biased; answer = bench.ec2.delete_group(REGION, LOG) => answer, () = time => panic!("no bound") }
+    })
+}
+
+#[test]
+fn e21_a_group_that_an_ending_instance_still_has_is_deleted_a_little_later_within_a_bound() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.wire.answer("DeleteSecurityGroup", 400, error("DependencyViolation", "sg-1 has a dependent object"));
+    }
+    assert_eq!(deleted(&bench), Ok(true));
+    assert_eq!(bench.wire.sent("DeleteSecurityGroup").len(), 4);
+    assert!(bench.clock.boot().0 >= Duration::from_secs(15), "it is given time");
+
+    let bench = Bench::new();
+    bench.wire.always("DeleteSecurityGroup", 400, error("DependencyViolation", "sg-1 has a dependent object"));
+    let answer = deleted(&bench);
+    assert!(matches!(&answer, Err(error) if error.to_string().contains("DependencyViolation")), "{answer:?}");
+    assert!(bench.clock.boot().0 < Duration::from_secs(90), "a user waits for it");
+
+    let bench = Bench::new();
+    bench.wire.answer("DeleteSecurityGroup", 400, error("UnauthorizedOperation", "no"));
+    assert!(matches!(deleted(&bench), Err(CloudError::Denied(_))));
+    assert_eq!(bench.wire.sent("DeleteSecurityGroup").len(), 1, "nothing else passes by waiting");
 }
 
 #[test]

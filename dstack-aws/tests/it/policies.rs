@@ -8,7 +8,7 @@ use dstack_core::cloud::{CloudProvider, Known, LaunchError};
 use dstack_core::model::{MachineId, Purchase};
 
 use crate::laws::Account;
-use crate::wire::{Bench, LOG, REGION, error, file, reply, request, run, scope, token};
+use crate::wire::{Answer, Bench, LOG, REGION, error, file, reply, request, run, scope, token};
 
 fn actions(policy: &str) -> BTreeSet<String> {
     let policy: serde_json::Value = serde_json::from_str(policy).expect("it is JSON");
@@ -142,6 +142,41 @@ fn the_check_names_what_is_missing_and_how_to_mend_it() {
     );
     let rows = bench.run(bench.ec2.check(REGION, LOG, None, None));
     assert_eq!(rows.len(), 1, "without an identity nothing else is tried: {rows:?}");
+    assert_eq!(rows[0].subject, "credentials");
+}
+
+/// New keys would mend nothing where nobody answers.
+#[test]
+fn the_check_tells_an_account_that_cannot_be_reached_from_credentials_that_are_refused() {
+    let bench = Bench::new();
+    bench.wire.queue("GetCallerIdentity", Answer::Cut);
+    let rows = bench.run(bench.ec2.check(REGION, LOG, None, None));
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0].subject, "connection");
+    assert!(matches!(&rows[0].outcome, Outcome::Failed { fix } if fix.contains("AWS_ENDPOINT_URL")), "{rows:?}");
+}
+
+#[test]
+fn the_check_names_zones_of_the_catalogue_that_have_no_default_subnet() {
+    let bench = Bench::new();
+    let found = |bench: &Bench| {
+        let rows = bench.run(bench.ec2.check(REGION, LOG, None, None));
+        let row = rows.into_iter().find(|row| row.subject == "default network").expect("it is tried");
+        assert_eq!(row.outcome, Outcome::Passed);
+        row.words
+    };
+    let zones = ["us-east-1a", "us-east-1f"].map(|zone| {
+        format!("<item><instanceType>g5.12xlarge</instanceType><locationType>availability-zone</locationType><location>{zone}</location></item>")
+    });
+    let offered = format!("<instanceTypeOfferingSet>{}</instanceTypeOfferingSet>", zones.concat());
+    bench.wire.always("DescribeInstanceTypeOfferings", 200, reply("DescribeInstanceTypeOfferings", &offered));
+    assert_eq!(found(&bench), "vpc-1 in us-east-1a, us-east-1b", "nothing is remembered yet");
+    bench.run(bench.ec2.catalogue(REGION)).expect("it is complete");
+    let words = found(&bench);
+    assert!(
+        words.contains("nothing is launched in us-east-1f, ") && words.contains("create-default-subnet"),
+        "{words}"
+    );
 }
 
 #[test]
@@ -175,6 +210,17 @@ fn the_docs_name_what_the_check_tries_and_nothing_else() {
     assert_eq!(named, tried.map(general).collect());
 }
 
+/// Codes that speak of the credentials, not of what they may do: nothing happened, and new ones mend it.
+const REFUSED_CREDENTIALS: [&str; 7] = [
+    "AuthFailure",
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSecurity.RequestHasExpired",
+    "MissingAuthenticationToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+];
+
 #[test]
 fn every_code_of_the_table_has_its_class_on_the_wire() {
     let table = include_str!("../../data/error_codes.csv");
@@ -195,7 +241,8 @@ fn every_code_of_the_table_has_its_class_on_the_wire() {
             "throttled" => matches!(answer, LaunchError::Throttled(_)),
             "capacity" => matches!(answer, LaunchError::Capacity { all_zones, .. } if all_zones == (scope == "region")),
             "quota" => matches!(answer, LaunchError::Quota(_)),
-            "denied" => matches!(answer, LaunchError::Denied(_) | LaunchError::Credentials(_)),
+            "denied" if REFUSED_CREDENTIALS.contains(&code) => matches!(answer, LaunchError::Credentials(_)),
+            "denied" => matches!(answer, LaunchError::Denied(_)),
             // One that was just made may not be seen everywhere yet.
             "invalid"
                 if code.starts_with("InvalidSubnetI")

@@ -2,7 +2,7 @@
 
 use dstack_core::model::event::RunnerStopping;
 use dstack_core::model::state::{Rule, RunnerPhase, Unavailable};
-use dstack_core::model::{Command, Event, Record, Rejection, RuleFilter, RuleKey, RunnerId, Scope, State};
+use dstack_core::model::{Command, Event, Purchase, Record, Rejection, RuleFilter, RuleKey, RunnerId, Scope, State};
 use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 
@@ -181,6 +181,7 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
         ];
         let rows = state.rules().iter().map(|(key, rule)| rule_row(state, key, rule));
         text += &table(&heads, rows, app.terminal.columns());
+        text += &price_line(state);
     }
     for (scope, refused) in refused() {
         let again = refused.until.map(|until| format!(", the next try is at {}", crate::view::local_time(until)));
@@ -190,6 +191,21 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
     }
     text += &settings::lines(state.settings());
     print::results(text.as_bytes())
+}
+
+/// From when prices are, where some are of a table.
+#[cfg(feature = "aws")]
+fn price_line(state: &State) -> String {
+    let is_of_table = |key: &RuleKey| key.provider == dstack_aws::PROVIDER && key.purchase == Purchase::OnDemand;
+    if !state.rules().keys().any(is_of_table) {
+        return String::new();
+    }
+    format!("on-demand prices of AWS are its list prices of {}\n", dstack_aws::LIST_PRICES_OF)
+}
+
+#[cfg(not(feature = "aws"))]
+fn price_line(_state: &State) -> String {
+    String::new()
 }
 
 fn phases(state: &State, key: &RuleKey) -> [(&'static str, usize); 4] {
@@ -272,7 +288,7 @@ fn rule_row(state: &State, key: &RuleKey, rule: &Rule) -> Vec<String> {
         offering.cpu.to_string(),
         offering.memory.to_string(),
         gpu.unwrap_or_else(|| "-".to_owned()),
-        rule.price().map_or_else(|| "-".to_owned(), |price| price.to_string()),
+        rule.price().map_or_else(|| "unknown".to_owned(), |price| price.to_string()),
         until.unwrap_or_else(|| "-".to_owned()),
         status.unwrap_or_else(|| "ok".to_owned()),
     ]

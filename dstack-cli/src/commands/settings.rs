@@ -1,6 +1,6 @@
 //! `dstack autoscale set`, and what is set as `autoscale info` shows it.
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use dstack_core::model::{Command, LaunchOptions, Settings, Span};
 use serde_json::{Value, json};
@@ -68,8 +68,10 @@ fn within(flag: &str, span: Span, least: Span, most: Span) -> Result<Span, Failu
 
 /// An image's id. Whether there is one of this id is known when a machine is launched.
 fn checked_image(image: String) -> Result<String, Failure> {
-    let is_id = !image.is_empty() && image.len() <= 128 && image.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_id && !image.starts_with('-') {
+    let is_hexadecimal = |digits: &str| digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    // The ids of 2016 and before are shorter.
+    let is_id = |digits: &str| matches!(digits.len(), 8 | 17) && is_hexadecimal(digits);
+    if image.strip_prefix("ami-").is_some_and(is_id) {
         return Ok(image);
     }
     Err(refused(format!("{image:?} is no image: write its id, such as ami-0123456789abcdef0, or `{DEFAULT}`")))
@@ -88,13 +90,13 @@ fn checked_user(user: String) -> Result<String, Failure> {
     Err(refused(format!("{user:?} is no name of a user: write one such as ec2-user")))
 }
 
-/// A block of addresses in its usual form. One that lets the whole world in is taken, and said loudly.
+/// A block of IPv4 addresses, or one of them. One that lets the whole world in is taken, and said loudly.
 fn checked_block(text: &str) -> Result<String, Failure> {
-    let wrong = || refused(format!("{text:?} is no block of addresses: write 203.0.113.7/32, or `{DEFAULT}`"));
-    let (address, length) = text.split_once('/').ok_or_else(wrong)?;
-    let address: IpAddr = address.parse().map_err(|_| wrong())?;
-    let bits = if address.is_ipv4() { 32 } else { 128 };
-    let length: u32 = length.parse().ok().filter(|length| *length <= bits).ok_or_else(wrong)?;
+    let wrong = || refused(format!("{text:?} is no block of IPv4 addresses: write 203.0.113.7/32, or `{DEFAULT}`"));
+    let (address, length) = text.split_once('/').unwrap_or((text, "32"));
+    let address: Ipv4Addr = address.parse().map_err(|_| wrong())?;
+    let is_number = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+    let length: u32 = length.parse().ok().filter(|length| is_number && *length <= 32).ok_or_else(wrong)?;
     if length == 0 {
         print::warn("the SSH servers of runners can be reached from everywhere: only their key keeps others out");
     }
@@ -152,19 +154,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_of_addresses_are_taken_in_their_usual_form_and_nothing_else_is() {
-        for good in ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::/64", "0.0.0.0/0"] {
-            assert_eq!(checked_block(good).expect("it is one"), good);
+    fn blocks_of_ipv4_addresses_and_single_ones_are_taken_and_nothing_else_is() {
+        for (given, kept) in [
+            ("203.0.113.7/32", "203.0.113.7/32"),
+            ("203.0.113.7", "203.0.113.7/32"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("10.0.0.0/08", "10.0.0.0/8"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(checked_block(given).expect("it is one"), kept);
         }
-        for bad in ["203.0.113.7", "10.0.0.0/33", "/8", "::1/129", "10.0.0/8", "host/8", "10.0.0.0/-1", "10.0.0.0/ 8"] {
+        for bad in [
+            "::/0",
+            "2001:db8::/64",
+            "::1",
+            "::ffff:10.0.0.1/32",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "/8",
+            "10.0.0/8",
+            "host/8",
+            "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/ 8",
+            "10.0.0.0/8/8",
+            "010.0.0.1/32",
+            "",
+        ] {
             assert!(checked_block(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn images_and_lengths_of_time_that_make_no_sense_are_refused() {
-        assert!(checked_image("ami-0123456789abcdef0".to_owned()).is_ok());
-        for bad in ["", "a b", "-x", "\n", "é"] {
+        for good in ["ami-0123456789abcdef0", "ami-0abcdef1"] {
+            assert!(checked_image(good.to_owned()).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "foo", "ami-", "ami-0123456789ABCDEF0", "ami-0123", "i-0123456789abcdef0", "a b", "-x", "\n", "é"]
+        {
             assert!(checked_image(bad.to_owned()).is_err(), "{bad:?}");
         }
         assert!(within("--boot-timeout", Span::from_secs(9), BOOT_MIN, LONGEST).is_err());

@@ -108,6 +108,12 @@ fn every_setting_is_taken_told_and_taken_back() {
         let shown = bench.json(&["autoscale", "info", "--json"])["settings"][field].clone();
         assert_eq!(shown.as_str().map_or_else(|| shown.to_string(), str::to_owned), value, "{flag}");
     }
+    for (flag, field, given, kept) in
+        [("--result-hold", "result_hold", "0", "0s"), ("--ssh-from", "ssh_from", "203.0.113.9", "203.0.113.9/32")]
+    {
+        bench.ok(&["autoscale", "set", flag, given]);
+        assert_eq!(bench.json(&["autoscale", "info", "--json"])["settings"][field], kept, "{flag}");
+    }
     bench.ok(&["autoscale", "set", "--ssh-port", "default"]);
     assert!(bench.json(&["autoscale", "info", "--json"])["settings"]["ssh_port"].is_null());
     let wrong = bench.dstack(&["autoscale", "set", "--ssh-port", "0"]);

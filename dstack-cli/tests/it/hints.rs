@@ -55,12 +55,14 @@ fn settings_that_make_no_sense_are_refused_in_one_line() {
     for (flag, value) in [
         ("--image", ""),
         ("--image", "a b"),
+        ("--image", "foo"),
         ("--boot-timeout", "0"),
         ("--boot-timeout", "1s"),
         ("--idle-timeout", "99999h"),
         ("--result-hold", "8d"),
         ("--ssh-user", "a b"),
         ("--ssh-from", "everywhere"),
+        ("--ssh-from", "::/0"),
         ("--ssh-port", "70000"),
     ] {
         let ended = bench.dstack(&["autoscale", "set", flag, value]);

@@ -101,6 +101,7 @@ impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secs = self.as_secs();
         match (secs / 86_400, secs / 3_600 % 24, secs / 60 % 60, secs % 60) {
+            _ if *self == Self::ZERO => write!(formatter, "0s"),
             (0, 0, 0, s) if s < 10 => write!(formatter, "{s}.{}s", self.0 / 100_000 % 10),
             (0, 0, 0, s) => write!(formatter, "{s}s"),
             (0, 0, m, 0) => write!(formatter, "{m}m"),

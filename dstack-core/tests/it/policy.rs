@@ -324,6 +324,33 @@ fn a_full_zone_is_passed_over_for_the_next_and_then_for_the_next_offering() {
     assert_eq!(given.plan(None).items, [launch(rule, "a")]);
 }
 
+/// What a launch carries may be what the cloud refused: a setting that mends it is tried at once, another one is not.
+#[test]
+fn a_blocked_rule_is_tried_again_once_what_launches_carry_is_changed() {
+    let changes: [fn(&mut Settings); 3] = [
+        |settings| settings.image = Some("other".to_owned()),
+        |settings| settings.launch.ssh_from = Some("203.0.113.7/32".to_owned()),
+        |settings| settings.launch.ssh_user = Some("admin".to_owned()),
+    ];
+    for change in changes {
+        let mut given = Given::with_max(1);
+        given.submitted(specs(&[&[]])).has([RuleBlocked { rule: small().rule_key(), why: "no".to_owned() }]);
+        let mut settings = given.state().settings().clone();
+        settings.idle_timeout = Span::from_secs(7);
+        given.has([SettingsChanged { settings: settings.clone() }]);
+        assert_eq!(given.state().rules()[&small().rule_key()].blocked.as_deref(), Some("no"));
+        assert!(given.plan(None).items.is_empty(), "it waits for something that bears on launches");
+        change(&mut settings);
+        given.has([SettingsChanged { settings: settings.clone() }]);
+        let launch = LaunchReason::For(workflow(0));
+        let launch = Item::Launch { rule: small().rule_key(), zone: "a".to_owned(), why: launch };
+        assert_eq!(given.plan(None).items, [launch]);
+        given.has([RuleBlocked { rule: small().rule_key(), why: "no".to_owned() }]);
+        given.has([SettingsChanged { settings }]);
+        assert!(given.plan(None).items.is_empty(), "the same settings once more change nothing");
+    }
+}
+
 #[test]
 fn higher_priority_goes_first_and_equals_by_their_place() {
     let mut given = Given::with_max(1);

@@ -43,14 +43,9 @@ fn interrupt(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
     shared.interrupt(id, notice).map_err(|words| (404, words))
 }
 
-/// The machine at the instance's address is another one from now on: other host key, nothing running.
 fn rekey(shared: &Shared, query: &Query) -> Result<(), (u16, String)> {
     let id = query.text("instance").ok_or_else(|| (400, "name the instance: ?instance=i-...".to_owned()))?;
-    let is_known = shared.world().accounts.values().any(|account| account.records.contains_key(id));
-    if !is_known || !hosts::ask(&shared.folder.join(id), "rekey") {
-        return Err((404, format!("there is no instance {id} that runs")));
-    }
-    Ok(())
+    shared.rekey(id).map_err(|words| (404, words))
 }
 
 /// The body, or the query, is a list of faults as on the command line; what it does not name stays as it is.
@@ -64,6 +59,15 @@ fn faults(shared: &Shared, asked: &Asked) -> Result<(), (u16, String)> {
 }
 
 impl Shared {
+    /// The machine at the instance's address is another one from now on: other host key, nothing running.
+    pub(super) fn rekey(&self, id: &str) -> Result<(), String> {
+        let is_known = self.world().accounts.values().any(|account| account.records.contains_key(id));
+        if !is_known || !hosts::ask(&self.folder.join(id), "rekey") {
+            return Err(format!("there is no instance {id} that runs"));
+        }
+        Ok(())
+    }
+
     /// Takes a Spot instance back that long after a notice, or without one.
     pub(super) fn interrupt(&self, id: &str, notice: Option<Duration>) -> Result<(), String> {
         let machine_id = MachineId(id.to_owned());

@@ -130,6 +130,14 @@ impl Sandbox {
         self.shared.0.interrupt(instance, notice)
     }
 
+    /// Puts another machine at the instance's address: other host key, nothing running.
+    ///
+    /// # Errors
+    /// If no such instance runs; in words.
+    pub fn rekey(&self, instance: &str) -> Result<(), String> {
+        self.shared.0.rekey(instance)
+    }
+
     /// Ends every instance, then the sandbox.
     pub fn stop(mut self) {
         self.end();

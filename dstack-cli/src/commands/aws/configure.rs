@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
-use dstack_aws::{Identity, Settings, Setup, TypedKey, masked};
+use dstack_aws::{Access, Identity, Settings, Setup, TypedKey, masked};
 use dstack_core::secret::Secret;
 
 use super::refuse_while_runners_live;
@@ -22,7 +22,8 @@ pub(super) async fn run(app: &App, args: ConfigureArgs) -> Result<(), Failure> {
         print::say("nothing was changed");
         return Ok(());
     }
-    let answers = answers(args, before.as_ref())?;
+    let default = default_region(before.as_ref(), args.profile.as_deref()).await;
+    let answers = answers(args, default.as_deref())?;
     let (mut client, _) = app.read().await?;
     let verified = setup.verify(&answers.settings, answers.key.as_ref()).await;
     let identity = verified.map_err(|error| refused(format!("nothing was stored: {error}")))?;
@@ -58,7 +59,19 @@ struct Answers {
     key: Option<TypedKey>,
 }
 
-fn answers(args: ConfigureArgs, before: Option<&Settings>) -> Result<Answers, Failure> {
+/// The region that an empty answer means: as before, else what the standard chain of AWS names. A profile that was not used
+/// before brings its own.
+async fn default_region(before: Option<&Settings>, profile: Option<&str>) -> Option<String> {
+    let access = Access { profile: profile.map(str::to_owned), ..Access::default() };
+    let is_new = profile.is_some() && before.is_none_or(|before| before.profile.as_deref() != profile);
+    let known = before.map(|before| before.region.clone());
+    match known {
+        Some(known) if !is_new => Some(known),
+        known => access.default_region().await.or(known),
+    }
+}
+
+fn answers(args: ConfigureArgs, default: Option<&str>) -> Result<Answers, Failure> {
     let mut questions = Questions { is_terminal: std::io::stdin().is_terminal() };
     let key = match (&args.profile, args.aws_access_key_id) {
         (Some(_), None) => None,
@@ -79,10 +92,9 @@ fn answers(args: ConfigureArgs, before: Option<&Settings>) -> Result<Answers, Fa
             typed(id, secret)?
         }
     };
-    let default = before.map(|settings| settings.region.clone()).or_else(|| std::env::var("AWS_REGION").ok());
     let region = match args.aws_region {
         Some(region) => region,
-        None => questions.ask("Region name", default.as_deref())?,
+        None => questions.ask("Region name", default)?,
     };
     if region.is_empty() {
         return Err(refused("a region is needed, such as us-east-1: nothing was stored"));

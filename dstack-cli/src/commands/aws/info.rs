@@ -1,6 +1,7 @@
 //! `dstack aws info`: what is set up, without secrets.
 
 use dstack_aws::{Setup, masked};
+use dstack_core::model::Span;
 use serde_json::json;
 
 use super::not_configured;
@@ -16,6 +17,10 @@ pub(super) async fn run(app: &App, args: &AwsInfoArgs) -> Result<(), Failure> {
     let ec2 = ask(&setup, &settings);
     let identity = ec2.account().await;
     let found = identity.as_ref().ok();
+    let age = match found {
+        Some(_) => ec2.catalogue_age(&settings.region).await.ok().flatten().map(|age| age.as_secs()),
+        None => None,
+    };
     let key = found.map(|identity| masked(&identity.key_id));
     if args.json {
         return print::json(&json!({
@@ -26,6 +31,7 @@ pub(super) async fn run(app: &App, args: &AwsInfoArgs) -> Result<(), Failure> {
             "identity": found.map(|identity| &identity.arn),
             "access_key_id": key,
             "source": found.map(|identity| &identity.source),
+            "catalogue_age_seconds": age,
             "reason": identity.as_ref().err().map(ToString::to_string),
         }));
     }
@@ -40,6 +46,9 @@ pub(super) async fn run(app: &App, args: &AwsInfoArgs) -> Result<(), Failure> {
             text += &format!("key       {} ({})\n", masked(&identity.key_id), identity.source);
         }
         Err(error) => text += &format!("identity  not known: {error}\n"),
+    }
+    if let Some(age) = age {
+        text += &format!("types     as asked for {} ago\n", Span::from_secs(age));
     }
     print::results(text.as_bytes())
 }

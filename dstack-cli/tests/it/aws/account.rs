@@ -62,7 +62,14 @@ impl Account {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_CONFIG_FILE", self.bench.path("aws-config"))
             .env("AWS_SHARED_CREDENTIALS_FILE", self.bench.path("aws-credentials"));
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE"] {
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_SESSION_TOKEN",
+            "AWS_REGION",
+            "AWS_DEFAULT_REGION",
+            "AWS_PROFILE",
+        ] {
             command.env_remove(name);
         }
         command
@@ -109,8 +116,13 @@ impl Account {
 
     /// A call of EC2 by somebody else in the account, by hand. Its answer is to be the one of success.
     pub(super) fn others_call(&self, form: &str) -> String {
+        self.others_call_in("us-east-1", form)
+    }
+
+    /// The same in another region.
+    pub(super) fn others_call_in(&self, region: &str, form: &str) -> String {
         let address = self.sandbox.url().trim_start_matches("http://");
-        let signed = format!("AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/ec2/aws4_request");
+        let signed = format!("AWS4-HMAC-SHA256 Credential={KEY}/20260101/{region}/ec2/aws4_request");
         let request = format!(
             "POST / HTTP/1.1\r\nHost: {address}\r\nAuthorization: {signed}\r\nConnection: close\r\n\
              Content-Length: {}\r\n\r\n{form}",

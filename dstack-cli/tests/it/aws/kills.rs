@@ -1,6 +1,6 @@
 //! The program killed again and again while jobs run on machines of a sandbox: they go on, and nothing of them is lost.
 //!
-//! `DSTACK_KILLS=200 cargo test --workspace --test it while_jobs_run -- --nocapture` is the long form.
+//! `DSTACK_KILLS=200 cargo test -p dstack-cli --test it while_jobs_run -- --nocapture` is the long form.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};

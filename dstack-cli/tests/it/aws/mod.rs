@@ -2,6 +2,7 @@
 
 mod account;
 
+mod ends;
 mod field_cases;
 mod interruptions;
 mod kills;

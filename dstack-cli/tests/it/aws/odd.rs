@@ -100,6 +100,31 @@ fn without_credentials_or_with_a_sign_on_that_has_ended_the_way_to_get_some_is_n
     assert_eq!(account.dstack(&["aws", "info"]).code, 1, "nothing was kept");
 }
 
+/// An empty answer means what the AWS command line would use.
+#[test]
+fn the_default_region_is_the_standard_chains() {
+    let Some(account) = Account::unset("workflows: []", fast()) else { return };
+    let key = "aws_access_key_id = AKIAPROFILEKEY000001\naws_secret_access_key = other\n";
+    account
+        .bench
+        .write("aws-config", &format!("[default]\nregion = us-west-2\n\n[profile work]\nregion = eu-west-1\n{key}"));
+    let region_after = |args: &[&str], variables: &[(&str, &str)], answers: &str| {
+        let mut command = account.command(&[&["aws", "configure", "--force"], args].concat());
+        command.envs(variables.iter().copied());
+        let ended = answer(command, answers);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        account.json(&["aws", "info", "--json"])["region"].as_str().expect("it is kept").to_owned()
+    };
+    assert_eq!(region_after(&["--profile", "work"], &[], "\n\n"), "eu-west-1", "a profile's own");
+    let typed = format!("{KEY}\n{SECRET}\n\n\n");
+    assert_eq!(region_after(&[], &[("AWS_DEFAULT_REGION", "us-east-1")], &typed), "eu-west-1", "as it was before");
+    account.ok(&["aws", "clear"]);
+    assert_eq!(region_after(&[], &[("AWS_DEFAULT_REGION", "us-east-1")], &typed), "us-east-1");
+    account.ok(&["aws", "clear"]);
+    assert_eq!(region_after(&[], &[], &typed), "us-west-2", "the default profile's");
+    assert_eq!(region_after(&["--profile", "work"], &[], "\n\n"), "eu-west-1", "a profile that is new has its own");
+}
+
 #[test]
 fn what_no_proxy_names_is_reached_without_the_proxy() {
     let Some(account) = Account::unset("workflows: []", fast()) else { return };

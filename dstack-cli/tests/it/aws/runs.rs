@@ -50,12 +50,19 @@ fn a_type_that_is_not_offered_is_refused_with_near_ones() {
     account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-s"]);
     let table = account.ok(&["autoscale", "info"]);
     assert!(table.contains("AN HOUR") && table.contains("$0."), "{table}");
+    assert!(!table.contains("list prices"), "Spot has no list price: {table}");
+    let info = account.ok(&["aws", "info"]);
+    assert!(info.contains("types     as asked for ") && info.contains(" ago\n"), "{info}");
+    assert!(account.json(&["aws", "info", "--json"])["catalogue_age_seconds"].as_u64().is_some_and(|age| age < 600));
     let rules = account.json(&["autoscale", "info", "--json"]);
     let rule = &rules["rules"][0];
     assert_eq!(
         (&rule["provider"], &rule["region"], &rule["instance_type"], &rule["purchase"], &rule["max"]),
         (&"aws".into(), &"us-east-1".into(), &"m5.xlarge".into(), &"spot".into(), &1.into())
     );
+    account.ok(&["autoscale", "allow", "r9g.12xlarge", "-m", "1", "-d"]);
+    let table = account.ok(&["autoscale", "info"]);
+    assert!(table.contains("unknown") && table.contains(dstack_aws::LIST_PRICES_OF), "{table}");
 }
 
 #[test]
@@ -90,28 +97,44 @@ fn a_workflow_runs_on_a_machine_that_is_started_for_it_and_ended_again() {
     assert!(account.ok(&["check"]).starts_with("ok: "));
 }
 
-#[test]
-fn disabling_ends_the_machine_at_once_and_the_workflow_waits_for_another() {
-    let Some(account) = Account::new(
-        "workflows: [{name: slow, commands: ['echo begun', 'while ! test -e \"$0.go\" && ! test -e go; do sleep 0.1; done']}]",
-    ) else {
-        return;
-    };
-    account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-d"]);
-    account.ok(&["run", "slow", "-d", "--name", "r"]);
-    let running = |row: &Value| row["phase"] == "running";
-    account.bench.wait_for(|record| record["kind"] == "AttemptAssigned");
-    let clear = account.dstack(&["aws", "clear"]);
-    assert_eq!(clear.code, 1);
-    assert!(clear.err.contains("1 runner"), "{}", clear.err);
-    let other = account.configure(&format!("AKIA111122223333\n{SECRET}\nus-east-1\n\n"));
-    assert_eq!(other.code, 1, "another account is refused while a runner of this one lives: {}", other.err);
+/// How many security groups of a log are left in a region.
+fn groups(account: &Account, region: &str) -> usize {
+    let form = "Action=DescribeSecurityGroups&Version=2016-11-15&Filter.1.Name=tag-key&Filter.1.Value.1=dstack%3Alog";
+    account.others_call_in(region, form).matches("<groupId>").count()
+}
 
-    account.ok(&["autoscale", "disable"]);
-    assert_eq!(account.live(), 0, "the command waits until the machine is gone");
-    let row = account.bench.row("r", "slow");
-    assert!(!running(&row) && row["phase"] == "waiting", "{row}");
-    account.ok(&["stop", "r"]);
-    account.ok(&["controller", "--until-idle"]);
-    assert_eq!(account.live(), 0);
+#[test]
+fn clearing_takes_the_groups_of_every_region_that_ever_had_a_rule_or_keeps_the_account() {
+    let Some(account) = Account::new("workflows: []") else { return };
+    for region in ["us-west-2", "us-east-1"] {
+        account.ok(&["autoscale", "allow", "m5.xlarge", "-m", "1", "-d", "--region", region]);
+        assert_eq!(account.ok(&["run", "--", "echo", "ran"]), "ran\n", "{region}");
+        account.ok(&["autoscale", "remove", "--all"]);
+        account.ok(&["controller", "--until-idle"]);
+    }
+    assert_eq!((groups(&account, "us-west-2"), groups(&account, "us-east-1")), (1, 1));
+
+    let mut away = account.command(&["aws", "clear"]);
+    away.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9");
+    let ended = end(away.spawn().expect("it starts"));
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("run `dstack aws clear` again"), "{}", ended.err);
+    for fault in ["credentials", "throttle"] {
+        account.faults(&format!("{fault}=1"));
+        let ended = account.dstack(&["aws", "clear"]);
+        assert_eq!(ended.code, 1, "{fault}: {}", ended.err);
+        assert!(ended.err.contains("run `dstack aws clear` again"), "{fault}: {}", ended.err);
+        account.faults(&format!("{fault}=0"));
+    }
+    account.ok(&["aws", "info"]);
+
+    let ended = account.dstack(&["aws", "clear"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(
+        ended.err.contains("in us-west-2 is deleted") && ended.err.contains("in us-east-1 is deleted"),
+        "{}",
+        ended.err
+    );
+    assert_eq!((groups(&account, "us-west-2"), groups(&account, "us-east-1")), (0, 0));
+    assert_eq!(account.dstack(&["aws", "info"]).code, 1, "the account is forgotten");
 }

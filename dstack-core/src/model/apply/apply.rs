@@ -73,10 +73,7 @@ impl State {
             Event::RuleRemoved(event) => self.rule_removed(event),
             Event::AutoscalingEnabled(_) => self.autoscaling_switched(true),
             Event::AutoscalingDisabled(_) => self.autoscaling_switched(false),
-            Event::SettingsChanged(event) => {
-                self.settings = event.settings.clone();
-                Ok(())
-            }
+            Event::SettingsChanged(event) => self.settings_changed(event),
             Event::PriceSeen(event) => self.price_seen(event),
             Event::OfferingUnavailable(event) => self.offering_unavailable(event),
             Event::RuleBlocked(event) => self.rule_blocked(event),

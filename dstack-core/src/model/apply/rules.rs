@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::event::{
     CredentialsRefused, LogCreated, OfferingUnavailable, PriceSeen, RuleAllowed, RuleBlocked, RuleRemoved,
+    SettingsChanged,
 };
 use crate::model::state::{Rule, Unavailable};
 use crate::model::{Span, State};
@@ -45,6 +46,16 @@ impl State {
     pub(super) fn rule_removed(&mut self, event: &RuleRemoved) -> Result<(), String> {
         self.rules.remove(&event.rule).ok_or_else(|| format!("there is no rule {}", event.rule))?;
         self.rules_changed();
+        Ok(())
+    }
+
+    /// A rule that the cloud refuses may have been refused for what launches carry: it is tried with what they carry now.
+    pub(super) fn settings_changed(&mut self, event: &SettingsChanged) -> Result<(), String> {
+        let settings = &event.settings;
+        if (&settings.image, &settings.launch) != (&self.settings.image, &self.settings.launch) {
+            self.rules.values_mut().for_each(|rule| rule.blocked = None);
+        }
+        self.settings = settings.clone();
         Ok(())
     }
 

@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 /// Version of the state's stored form; a snapshot of another version is ignored.
-pub const STATE_VERSION: u32 = 3;
+pub const STATE_VERSION: u32 = 4;
 
 /// Everything that dstack knows: what is not over, and a little of what lately was. What is over leaves it
 /// ([`State::apply`]), so that it does not grow with what has been.
