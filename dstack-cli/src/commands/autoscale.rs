@@ -2,7 +2,7 @@
 
 use dstack_core::model::event::RunnerStopping;
 use dstack_core::model::state::{Rule, RunnerPhase, Unavailable};
-use dstack_core::model::{Command, Event, Purchase, Record, Rejection, RuleFilter, RuleKey, RunnerId, Scope, State};
+use dstack_core::model::{Command, Event, Record, Rejection, RuleFilter, RuleKey, RunnerId, Scope, State};
 use dstack_core::{Client, ClientError};
 use serde_json::{Value, json};
 
@@ -196,7 +196,8 @@ async fn info(app: &App, args: &InfoArgs) -> Result<(), Failure> {
 /// From when prices are, where some are of a table.
 #[cfg(feature = "aws")]
 fn price_line(state: &State) -> String {
-    let is_of_table = |key: &RuleKey| key.provider == dstack_aws::PROVIDER && key.purchase == Purchase::OnDemand;
+    let is_of_table =
+        |key: &RuleKey| key.provider == dstack_aws::PROVIDER && key.purchase == dstack_core::model::Purchase::OnDemand;
     if !state.rules().keys().any(is_of_table) {
         return String::new();
     }
